@@ -1,0 +1,42 @@
+"""headgen: generates talking and listening head videos.
+
+The verbs of the command line are functions here, with the same names and options. They are imported on first
+use, so that ``import headgen`` stays light (no torch, no mediapipe).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headgen.doctor import doctor as doctor
+    from headgen.prepare import prepare as prepare
+    from headgen.reenact import reenact as reenact
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "reenact": "headgen.reenact",
+    "prepare": "headgen.prepare",
+    "doctor": "headgen.doctor",
+    "HeadgenError": "headgen.errors",
+    "InputError": "headgen.errors",
+    "MissingExtraError": "headgen.errors",
+    "WeightsError": "headgen.errors",
+    "Cancelled": "headgen.progress",
+    "ProgressEvent": "headgen.progress",
+}
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'headgen' has no attribute {name!r}")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
