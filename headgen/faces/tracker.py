@@ -1,0 +1,324 @@
+"""Finding a face's 478 landmarks in photographs and following them through video.
+
+MediaPipe's face mesh is used through its bare landmark network: which square of the picture the network
+looks at is decided here, frame after frame. That lets a photograph be looked at until the answer settles,
+follows the largest of several faces rather than the likeliest, copes with faces beyond the picture's border,
+and costs one crop per frame however large the picture is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from headgen.faces.crop import Crop
+
+NETWORK_SIZE = 192  # side of the landmark network's input
+MARGIN = 1.5  # side of the network's square over the longer side of the landmarks' box, as it was trained
+DETECTOR_SIZE = 512  # pictures are reduced to this before faces are looked for
+SETTLED = 0.002  # of the outer-eye distance
+SETTLE_PASSES = 8
+TILES_EVERY = 8  # frames between two searches for tiny faces in video
+
+_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "with_attention"
+output_stream: "landmarks"
+node {
+  calculator: "FaceLandmarkCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  input_side_packet: "WITH_ATTENTION:with_attention"
+  output_stream: "LANDMARKS:landmarks"
+}
+"""
+_MEDIAPIPE_LOG = re.compile(rb"^([IWE]\d{4} |INFO: |WARNING: |E0000|\s*$)")
+
+
+@dataclass(frozen=True)
+class Track:
+    """A tracked face.
+
+    Attributes:
+        landmarks: (478, 3) float32; x and y in pixels of the picture (the first pixel's centre is (0, 0)),
+            z on the same scale, negative towards the camera.
+        n_faces: how many faces the picture showed when the face was last searched for.
+    """
+
+    landmarks: np.ndarray
+    n_faces: int
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance of the outer eye corners in pixels, depth included: how large the face is."""
+        return float(np.linalg.norm(self.landmarks[33] - self.landmarks[263]))
+
+
+class FaceTracker(Protocol):
+    """What the pipeline asks of a face tracker."""
+
+    def track(self, image: np.ndarray, *, still: bool = False) -> Track | None:
+        """Landmarks of the largest face of an RGB uint8 picture (H, W, 3), or None."""
+
+    def reset(self) -> None:
+        """Forgets the face being followed, as between two videos."""
+
+    def close(self) -> None:
+        """Frees the networks."""
+
+
+class MediaPipeTracker:
+    """Face tracker on MediaPipe's face mesh with irises; use as a context manager.
+
+    Video mode (``still=False``) keeps the face from frame to frame; call `reset` between videos. One tracker
+    belongs to one thread.
+    """
+
+    def __init__(self, passes: int = 1) -> None:
+        """Loads the networks.
+
+        Args:
+            passes: looks per video frame, averaged; each sees a slightly different square. Two take away
+                about a quarter of the tracker's noise amplitude, at twice the time.
+        """
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, got {passes}")
+        self.passes = passes
+        with _quiet_stderr():
+            self._network = _LandmarkNetwork()
+            self._detector = _Detector()
+        self._square: Crop | None = None
+        self._n_faces = 0
+        self._lost = 0
+
+    def __enter__(self) -> MediaPipeTracker:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the networks."""
+        self._network.close()
+        self._detector.close()
+
+    def reset(self) -> None:
+        """Forgets the face being followed."""
+        self._square, self._n_faces, self._lost = None, 0, 0
+
+    def track(self, image: np.ndarray, *, still: bool = False) -> Track | None:
+        """Finds the landmarks of the largest face.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+            still: a picture on its own: searched thoroughly and looked at until the landmarks settle. The face
+                followed through a video is left alone.
+
+        Returns:
+            The track, or None without a face.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"expected an RGB uint8 picture (H, W, 3), got {image.dtype} {image.shape}")
+        if still:
+            squares = self._search(image, thorough=True)
+            return None if not squares else Track(self._settle(image, squares[0])[0], len(squares))
+        landmarks = self._look(image, self._square) if self._square is not None else None
+        if landmarks is None:
+            landmarks = self._acquire(image)
+        if landmarks is None:
+            return None
+        self._square = landmark_square(landmarks)
+        return Track(landmarks, self._n_faces)
+
+    def _acquire(self, image: np.ndarray) -> np.ndarray | None:
+        squares = self._search(image, thorough=self._lost % TILES_EVERY == 0)
+        self._lost += 1
+        if not squares:
+            self._square = None
+            return None
+        self._n_faces, self._lost = len(squares), 0
+        return self._settle(image, squares[0])[0]
+
+    def _look(self, image: np.ndarray, square: Crop) -> np.ndarray | None:
+        """Landmarks seen in a square, averaged over the passes."""
+        landmarks = self._network(image, square)
+        if landmarks is None or self.passes == 1:
+            return landmarks
+        seen = [landmarks]
+        for k in range(1, self.passes):
+            again = landmark_square(landmarks)
+            # another sampling grid and scale: errors that hang on the pixel grid average out
+            nudge = again.side * 0.02 * np.array([np.cos(2.4 * k), np.sin(2.4 * k)])
+            scale = 1 + 0.03 * (-1) ** k
+            again = Crop(again.cx + nudge[0], again.cy + nudge[1], again.side * scale, again.angle)
+            other = self._network(image, again)
+            if other is not None:
+                seen.append(other)
+        return np.mean(seen, 0).astype(np.float32)
+
+    def _settle(self, image: np.ndarray, square: Crop) -> tuple[np.ndarray, Crop]:
+        """Looks again around the landmarks until they rest."""
+        landmarks = self._network(image, square)
+        assert landmarks is not None, "only confirmed squares are settled"
+        for _ in range(SETTLE_PASSES - 1):
+            square = landmark_square(landmarks)
+            again = self._network(image, square)
+            if again is None:
+                break
+            moved = np.linalg.norm((again - landmarks)[:, :2], axis=1).mean()
+            landmarks = again
+            if moved < SETTLED * np.linalg.norm(again[33] - again[263]):
+                break
+        return landmarks, square
+
+    def _search(self, image: np.ndarray, *, thorough: bool) -> list[Crop]:
+        """Squares around the faces, largest first, each confirmed by the landmark network."""
+        found: list[Crop] = []
+        for view in _views(image.shape, thorough=thorough):
+            for square in self._detector(image, view):
+                if not any(_same_face(square, other) for other in found):
+                    landmarks = self._network(image, square)
+                    if landmarks is not None:
+                        settled = landmark_square(landmarks)
+                        if not any(_same_face(settled, other) for other in found):
+                            found.append(settled)
+            if found:
+                break
+        return sorted(found, key=lambda square: -square.side)
+
+
+def landmark_square(landmarks: np.ndarray) -> Crop:
+    """The turned square that the landmark network expects around a face.
+
+    Args:
+        landmarks: (478, 3) of the face, in picture pixels.
+    """
+    x, y = landmarks[:468, 0], landmarks[:468, 1]
+    side = MARGIN * max(float(np.ptp(x)), float(np.ptp(y)))
+    dx, dy = landmarks[263, :2] - landmarks[33, :2]
+    centre_x, centre_y = (x.max() + x.min()) / 2, (y.max() + y.min()) / 2
+    return Crop(float(centre_x), float(centre_y), max(side, 2.0), float(np.rad2deg(np.arctan2(dy, dx))))
+
+
+def _same_face(a: Crop, b: Crop) -> bool:
+    return float(np.hypot(a.cx - b.cx, a.cy - b.cy)) < 0.35 * max(a.side, b.side)
+
+
+def _views(shape: tuple[int, ...], *, thorough: bool) -> Iterator[tuple[float, float, float, float]]:
+    """Regions (x0, y0, x1, y1) of a picture to look for faces in, the likeliest first."""
+    height, width = shape[:2]
+    yield 0, 0, width, height
+    margin = max(height, width) / 3  # a face that fills the frame needs room around it
+    yield -margin, -margin, width + margin, height + margin
+    if thorough:
+        for parts in (2, 4):
+            side = max(max(height, width) / parts, min(height, width) / (parts - 1), 64.0)
+            side = min(side, max(height, width))
+            if side < 96:  # too few pixels for a face that the larger views miss
+                return
+            for y in np.linspace(0, max(0, height - side), 2 * parts - 1 if height > side else 1):
+                for x in np.linspace(0, max(0, width - side), 2 * parts - 1 if width > side else 1):
+                    yield float(x), float(y), float(min(x + side, width)), float(min(y + side, height))
+
+
+class _LandmarkNetwork:
+    """MediaPipe's landmark network with refined lips, eyes and irises, on a square of our choice."""
+
+    def __init__(self) -> None:
+        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.python.solution_base import SolutionBase
+
+        self._graph = SolutionBase(graph_config=_GRAPH, side_inputs={"with_attention": True})
+        self._whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0, rotation=0.0)
+        # the first run is the one that logs
+        self(np.zeros((8, 8, 3), np.uint8), Crop(4, 4, 8))
+
+    def __call__(self, image: np.ndarray, square: Crop) -> np.ndarray | None:
+        """(478, 3) float32 landmarks in picture pixels, or None when the square shows no face."""
+        patch = square.take(image, NETWORK_SIZE)
+        points: Any = self._graph.process({"image": patch, "roi": self._whole}).landmarks
+        if points is None:
+            return None
+        landmarks = np.array([(p.x, p.y, p.z) for p in points.landmark], np.float32) * NETWORK_SIZE
+        landmarks[:, :2] -= 0.5  # from pixel edges to pixel centres
+        return square.to_picture(landmarks, NETWORK_SIZE)
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+class _Detector:
+    """MediaPipe's two face detectors: one for faces close to the camera, one for those farther away."""
+
+    def __init__(self) -> None:
+        import mediapipe as mp
+
+        self._detectors = [
+            mp.solutions.face_detection.FaceDetection(model_selection=k, min_detection_confidence=0.5)
+            for k in (0, 1)
+        ]
+        for detector in self._detectors:
+            detector.process(np.zeros((64, 64, 3), np.uint8))
+
+    def __call__(self, image: np.ndarray, view: tuple[float, float, float, float]) -> list[Crop]:
+        """Squares around the faces in a view of the picture, unconfirmed, the likeliest first."""
+        x0, y0, x1, y1 = view
+        side = max(x1 - x0, y1 - y0)
+        window = Crop((x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, side)
+        size = min(DETECTOR_SIZE, max(128, round(side)))
+        patch = window.take(image, size)
+        found = []
+        for detector in self._detectors:
+            for detection in detector.process(patch).detections or ():
+                data = detection.location_data
+                box, points = data.relative_bounding_box, data.relative_keypoints
+                right, left = (np.array([p.x, p.y]) for p in (points[0], points[1]))
+                dx, dy = left - right
+                centre = np.array([[box.xmin + box.width / 2, box.ymin + box.height / 2]]) * size - 0.5
+                cx, cy = window.to_picture(centre, size)[0]
+                if not (x0 <= cx <= x1 and y0 <= cy <= y1):
+                    continue
+                face = max(box.width, box.height) * side
+                angle = float(np.rad2deg(np.arctan2(dy, dx)))
+                found.append((detection.score[0], Crop(float(cx), float(cy), MARGIN * face, angle)))
+        return [square for _, square in sorted(found, key=lambda item: -item[0])]
+
+    def close(self) -> None:
+        for detector in self._detectors:
+            detector.close()
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keeps MediaPipe's start-up messages, written to descriptor 2 by C++, from the user.
+
+    Lines that are not MediaPipe's, and everything if an error escapes, are passed on.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    failed = True
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        try:
+            os.dup2(held.fileno(), 2)
+            yield
+            failed = False
+        finally:
+            os.dup2(saved, 2)
+            held.seek(0)
+            for line in held:
+                if failed or not _MEDIAPIPE_LOG.match(line):
+                    os.write(saved, line)
+            os.close(saved)
