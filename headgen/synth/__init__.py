@@ -1,0 +1,1 @@
+"""Training data made here: public-domain portraits animated in 3D."""

@@ -1,0 +1,272 @@
+"""What an animated portrait is asked to do: expressions, gaze and head pose, drawn at random or given.
+
+Also the geometry behind it: the fitted face in a new expression, with lips that meet when they should and lids
+that close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headgen.synth.correspondence import LANDMARK_VERTEX
+from headgen.synth.fit import Fit
+from headgen.synth.ict import SKIN_VERTICES, IctHead
+
+MOUTH_SHAPES = ("mouth", "jaw")  # beginnings of the names that belong to the mouth
+
+LIP_PAIRS = (
+    (191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324),
+)  # fmt: skip
+EYE_PAIRS = {
+    "R": ((246, 7), (161, 163), (160, 144), (159, 145), (158, 153), (157, 154), (173, 155)),
+    "L": ((466, 249), (388, 390), (387, 373), (386, 374), (385, 380), (384, 381), (398, 382)),
+}
+UPPER_LID_SHARE = 0.85  # of a blink is the upper lid's way
+PIVOT = np.array([0.0, -5.0, -1.0])  # cm: where the head turns on the neck
+
+MAX_YAW, MAX_PITCH, MAX_ROLL = 28.0, 18.0, 14.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """One frame of an animated portrait.
+
+    Attributes:
+        expression: (E,) coefficients of the ICT shapes, blinks left out.
+        blink: how far the right and left lids are closed, 0 to 1 (of the portrait's own opening); below 0 wider.
+        gaze: (2,) shift of both irises in iris radii, x to the picture's right and y down.
+        turn: yaw, pitch, roll in degrees, on top of the portrait's own pose.
+        shift: (2,) of the head, in centimetres, picture axes.
+        zoom: scale of the head relative to the portrait's.
+        body: share of the head's shift that the shoulders follow.
+    """
+
+    expression: np.ndarray
+    blink: tuple[float, float] = (0.0, 0.0)
+    gaze: tuple[float, float] = (0.0, 0.0)
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+    zoom: float = 1.0
+    body: float = 0.3
+
+
+@dataclass
+class Animator:
+    """The fitted face of a portrait in new expressions and poses.
+
+    Attributes:
+        head: the ICT model.
+        fit: the portrait's fit.
+        source: (V, 3) the face as the photograph shows it, in the model's frame.
+    """
+
+    head: IctHead
+    fit: Fit
+    source: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Works out the face of the photograph."""
+        head, fit = self.head, self.fit
+        self._skull_residual = fit.residual[[2, 164, 0, 5, 1]].mean(0)
+        self._jaw_residual = fit.residual[[18, 200, 199, 17]].mean(0)
+        self.source = self._shape(fit.expression, fit.residual)
+        own = self._modelled(fit.expression)
+        rest = self._modelled(np.zeros_like(fit.expression))
+        up, low = np.array(LIP_PAIRS).T
+        self._rest_gap = rest[up, 1] - rest[low, 1]
+        self._own_gap = own[up, 1] - own[low, 1] - self._rest_gap
+        self._eye_gap = {}
+        marks = self.source[LANDMARK_VERTEX]
+        for side, pairs in EYE_PAIRS.items():
+            up, low = np.array(pairs).T
+            self._eye_gap[side] = marks[up, 1] - marks[low, 1]
+
+    def _modelled(self, expression: np.ndarray) -> np.ndarray:
+        """(468, 3) landmarks of the model without residual."""
+        used = np.flatnonzero(expression)
+        moved = np.tensordot(expression[used], self.head.expression[used][:, LANDMARK_VERTEX], 1)
+        return self.fit.shape[LANDMARK_VERTEX] + moved
+
+    def _shape(self, expression: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        used = np.flatnonzero(expression)
+        points = self.fit.shape.copy()
+        for k in used:
+            points += expression[k] * self.head.expression[k]
+        points[:SKIN_VERTICES] += self.head.spread @ residual
+        inside = points[SKIN_VERTICES:]
+        # the lower half of the mouth goes with the jaw
+        lower = self.head.lower_mouth[:, None]
+        inside += lower * self._jaw_residual + (1 - lower) * self._skull_residual
+        return points
+
+    def points(self, action: Action) -> np.ndarray:
+        """(V, 3) the face in the action's expression, in the model's frame."""
+        expression = action.expression.copy()
+        names = self.head.names
+        for side, closed in zip("RL", action.blink, strict=True):
+            expression[names.index(f"eyeBlink_{side}")] = np.clip(closed, 0, 1)
+        residual = self.fit.residual.copy()
+
+        up, low = np.array(LIP_PAIRS).T
+        marks = self._modelled(expression)
+        gap = marks[up, 1] - marks[low, 1] - self._rest_gap
+        extra = residual[up, 1] - residual[low, 1]
+        # what the landmarks add to the photograph's open mouth fades as the mouth closes
+        fade = np.clip(gap / np.maximum(self._own_gap, 0.25), 0, 1)
+        wanted = np.maximum(gap + fade * (extra + self._rest_gap), 0)
+        wanted[wanted < 0.06] = 0
+        change = wanted - (gap + self._rest_gap + extra)
+        residual[up, 1] += change / 2
+        residual[low, 1] -= change / 2
+
+        for (side, pairs), closed in zip(EYE_PAIRS.items(), action.blink, strict=True):
+            up, low = np.array(pairs).T
+            current = (marks + residual)[up, 1] - (marks + residual)[low, 1]
+            change = (1 - closed) * self._eye_gap[side] - current
+            residual[up, 1] += UPPER_LID_SHARE * change
+            residual[low, 1] -= (1 - UPPER_LID_SHARE) * change
+        return self._shape(expression, residual)
+
+    def pose(self, action: Action) -> tuple[np.ndarray, float, np.ndarray]:
+        """Rotation, scale and translation of the head in the action, as in `Fit`."""
+        fit = self.fit
+        rotation = rotation_matrix(*action.turn) @ fit.rotation
+        scale = fit.scale * action.zoom
+        flip = np.array([1.0, -1.0])
+        pivot = fit.scale * (fit.rotation @ PIVOT)[:2] * flip + fit.translation
+        pivot = pivot + np.array(action.shift) * fit.scale
+        return rotation, scale, pivot - scale * (rotation @ PIVOT)[:2] * flip
+
+
+def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """(3, 3) turn in the camera's frame (y up), degrees: yaw to the picture's right, pitch up, roll clockwise."""
+    y, p, r = np.deg2rad([yaw, -pitch, -roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def own_action(fit: Fit) -> Action:
+    """The portrait as it is."""
+    expression = fit.expression.copy()
+    return Action(expression)
+
+
+def random_action(
+    head: IctHead, fit: Fit, rng: np.random.Generator, kind: str, *, calm_lids: bool = False
+) -> Action:
+    """Draws an action.
+
+    Args:
+        head: the ICT model.
+        fit: the portrait's fit.
+        rng: source of chance.
+        kind: ``closed`` (mouth shut, little else), ``open`` (jaw open from a neutral mouth), ``pose`` (the
+            portrait's own mouth) or ``mixed``.
+        calm_lids: no blinks and smaller brows, for people with glasses.
+    """
+    own = fit.expression
+    names = head.names
+    mouth = np.array([name.startswith(MOUTH_SHAPES) for name in names])
+    lids = np.array([name.startswith("eyeBlink") for name in names])
+    keep = 0.0
+    if kind == "mixed" and rng.random() < 0.45:
+        keep = rng.uniform(0.2, 1.0)
+    if kind == "pose":
+        keep = 1.0
+    out = np.where(mouth, keep * own, own * rng.uniform(0.2, 1.0))
+    out = np.where(lids, 0, out)
+
+    def add(name: str, value: float) -> None:
+        for k, n in enumerate(names):
+            if n == name or n[:-2] == name:
+                out[k] = out[k] + value
+
+    def uneven(name: str, value: float, spread: float = 0.15) -> None:
+        for side in ("_L", "_R"):
+            add(name + side, value * (1 + rng.normal(0, spread)))
+
+    if kind == "closed":
+        uneven("mouthSmile", rng.choice([0.0, 0.0, rng.uniform(0, 0.35)]))
+        uneven("mouthPress", rng.uniform(0, 0.3))
+        if rng.random() < 0.25:
+            uneven("mouthFrown", rng.uniform(0, 0.6))
+        if rng.random() < 0.15:
+            add("mouthPucker", rng.uniform(0.2, 0.8))
+    elif kind == "open":
+        jaw = rng.uniform(0.12, 0.9)
+        add("jawOpen", jaw)
+        pick = rng.random()
+        if pick < 0.25:
+            add("mouthFunnel", rng.uniform(0.2, 0.9))
+        elif pick < 0.4:
+            uneven("mouthSmile", rng.uniform(0.2, 0.9))
+        elif pick < 0.55:
+            uneven("mouthLowerDown", rng.uniform(0.2, 0.8))
+            uneven("mouthUpperUp", rng.uniform(0.0, 0.5))
+        elif pick < 0.65:
+            uneven("mouthStretch", rng.uniform(0.2, 0.8))
+    elif kind == "mixed":
+        if rng.random() < 0.6:
+            add("jawOpen", min(rng.exponential(0.25), 0.85))
+        for name, chance, most in (
+            ("mouthSmile", 0.35, 1.0), ("mouthFrown", 0.2, 0.9), ("mouthStretch", 0.15, 0.8),
+            ("mouthUpperUp", 0.2, 0.7), ("mouthLowerDown", 0.25, 0.8), ("mouthPress", 0.15, 0.7),
+            ("mouthDimple", 0.1, 0.7), ("cheekSquint", 0.2, 0.8), ("noseSneer", 0.1, 0.7),
+        ):  # fmt: skip
+            if rng.random() < chance:
+                uneven(name, rng.uniform(0.1, most))
+        for name, chance, most in (
+            ("mouthPucker", 0.22, 1.0), ("mouthFunnel", 0.22, 0.9), ("mouthRollLower", 0.12, 0.8),
+            ("mouthRollUpper", 0.12, 0.8), ("mouthShrugLower", 0.12, 0.7), ("mouthShrugUpper", 0.08, 0.6),
+            ("jawLeft", 0.08, 0.6), ("jawRight", 0.08, 0.6), ("mouthLeft", 0.1, 0.7), ("mouthRight", 0.1, 0.7),
+        ):  # fmt: skip
+            if rng.random() < chance:
+                add(name, rng.uniform(0.1, most))
+
+    brows = 0.6 if calm_lids else 1.0
+    pick = rng.random()
+    if pick < 0.25:
+        uneven("browInnerUp", brows * rng.uniform(0.2, 1.0))
+        uneven("browOuterUp", brows * rng.uniform(0.2, 1.0))
+    elif pick < 0.45:
+        uneven("browDown", brows * rng.uniform(0.2, 1.0))
+    elif pick < 0.55:
+        uneven("browInnerUp", brows * rng.uniform(0.2, 1.0))
+    if rng.random() < 0.2:
+        uneven("eyeSquint", rng.uniform(0.1, 0.7))
+
+    blink = np.full(2, rng.normal(0, 0.08))
+    pick = rng.random()
+    if not calm_lids:
+        if pick < 0.15:
+            blink[:] = 1.0
+        elif pick < 0.25:
+            blink[:] = rng.uniform(0.25, 0.9) + rng.normal(0, 0.03, 2)
+        elif pick < 0.30:
+            blink[rng.integers(2)] = rng.uniform(0.7, 1.0)
+        elif pick < 0.36:
+            blink[:] = -rng.uniform(0.1, 0.35)
+    moderate = 1.0 if kind in ("mixed", "pose") else 0.6
+    gaze = rng.normal(0, [0.35, 0.2]) if rng.random() < 0.5 else np.zeros(2)
+    turn = np.clip(
+        rng.standard_t(6, 3) * [11.5, 7.0, 5.0] * moderate,
+        [-MAX_YAW, -MAX_PITCH, -MAX_ROLL],
+        [MAX_YAW, MAX_PITCH, MAX_ROLL],
+    )
+    own_yaw = np.rad2deg(np.arcsin(np.clip(fit.rotation[0, 2], -1, 1)))
+    # a face seen half from the side hides its other cheek: it may not turn far to the other side
+    lowest, highest = (-34.0, own_yaw + 22) if own_yaw < 0 else (own_yaw - 22, 34.0)
+    turn[0] = np.clip(own_yaw + turn[0], lowest, highest) - own_yaw
+    return Action(
+        expression=np.clip(out, 0, 1).astype(np.float32),
+        blink=(float(np.clip(blink[0], -0.4, 1)), float(np.clip(blink[1], -0.4, 1))),
+        gaze=(float(np.clip(gaze[0], -0.8, 0.8)), float(np.clip(gaze[1], -0.5, 0.5))),
+        turn=(float(turn[0]), float(turn[1]), float(turn[2])),
+        shift=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.45))),
+        zoom=float(np.exp(rng.normal(0, 0.025))),
+        body=float(rng.uniform(0, 0.8)),
+    )

@@ -1,0 +1,595 @@
+"""A photograph turned into a scene that can be animated: layers, depth, background, eyes and mouth.
+
+Three layers, drawn into one depth buffer at twice the output's resolution: the background with the person
+painted out; a rubber sheet over the rest of the person (hair, ears, neck, clothes) whose depth comes from the
+fitted head; and the face mesh. Every pixel of them is a place in the photograph, which is sampled once. Eyes
+and the inside of the mouth are drawn into their openings last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from headgen.faces.crop import Crop
+from headgen.synth.animate import Action, Animator
+from headgen.synth.correspondence import (
+    INNER_LIP_LOWER,
+    INNER_LIP_UPPER,
+    LANDMARK_VERTEX,
+    LEFT_LID_LOWER,
+    LEFT_LID_UPPER,
+    OUTER_LIP_LOWER,
+    OUTER_LIP_UPPER,
+    RIGHT_LID_LOWER,
+    RIGHT_LID_UPPER,
+)
+from headgen.synth.fit import fit_face, project
+from headgen.synth.ict import (
+    GUMS_QUADS,
+    GUMS_VERTICES,
+    SKIN_VERTICES,
+    SOCKET_QUADS,
+    SOCKET_VERTICES,
+    TEETH_QUADS,
+    TEETH_VERTICES,
+    UPPER_TEETH_VERTICES,
+    IctHead,
+)
+from headgen.synth.raster import Canvas
+
+TRIM = 2
+MARGIN = 72  # pixels put around the photograph
+SUPERSAMPLE = 2
+GRID_STEP = 3.0  # pixels between the knots of the sheet
+PERSON_REACH = 9  # pixels that the sheet goes beyond the person
+NECK_TOP, NECK_LENGTH = 0.3, 5.5  # cm below the chin: where the neck stops following the head
+HEAD_MIDDLE = np.array([0.0, 4.0, 1.0])  # cm: hair at the outline of the head is this far away
+CHIN_LANDMARK = 152
+EXPRESSION_REACH = 2.0  # cm that an expression pulls on skin beyond the face mesh
+FACE_IN_FRONT = 0.8  # cm
+SHEET_IN_FRONT = 0.2  # cm, of the skull
+LID_LINES = {
+    "R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER, 468),
+    "L": (LEFT_LID_UPPER, LEFT_LID_LOWER, 473),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One rendered frame.
+
+    Attributes:
+        image: (size, size, 3) RGB uint8.
+        landmarks: (468, 2) where the mesh puts the landmarks, in pixels of the image.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+
+
+def pad_photograph(image: np.ndarray, margin: int = MARGIN) -> np.ndarray:
+    """Continues a photograph beyond its edges: its border repeated, and blurred more the farther out."""
+    inner = image[TRIM:-TRIM, TRIM:-TRIM]  # the outermost pixels often hold a dark or bright rim
+    padded = cv2.copyMakeBorder(inner, *(margin + TRIM,) * 4, cv2.BORDER_REPLICATE)
+    inside = np.zeros(padded.shape[:2], np.uint8)
+    inside[margin:-margin, margin:-margin] = 1
+    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    out = padded.astype(np.float32)
+    for start, sigma in ((2, 2.0), (8, 5.0), (20, 10.0)):
+        weight = np.clip((away - start) / 8, 0, 1)[..., None]
+        out = out * (1 - weight) + cv2.GaussianBlur(padded, (0, 0), sigma).astype(np.float32) * weight
+    return np.clip(out + 0.5, 0, 255).astype(np.uint8)
+
+
+def fill_holes(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fills unknown pixels smoothly from the known ones (pull and push over a pyramid).
+
+    Args:
+        values: (H, W, C) float32.
+        known: (H, W) weights from 0 to 1.
+    """
+    weights = known[..., None].astype(np.float32)
+    pyramid = [(values * weights, weights)]
+    while min(pyramid[-1][0].shape[:2]) > 2:
+        colour, weight = pyramid[-1]
+        half = (max(1, (colour.shape[1] + 1) // 2), max(1, (colour.shape[0] + 1) // 2))
+        smaller = cv2.resize(np.dstack([colour, weight]), half, interpolation=cv2.INTER_AREA)
+        pyramid.append((smaller[..., :-1], smaller[..., -1:]))
+    colour, weight = pyramid[-1]
+    filled = colour / np.maximum(weight, 1e-6)
+    for colour, weight in pyramid[-2::-1]:
+        above = cv2.resize(filled, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        above = above.reshape(colour.shape)
+        sure = np.clip(weight * 4, 0, 1)
+        filled = sure * colour / np.maximum(weight, 1e-6) + (1 - sure) * above
+    return filled
+
+
+def polygon_mask(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) float32 from 0 to 1, antialiased, of a polygon (N, 2)."""
+    mask = np.zeros(shape, np.uint8)
+    points = np.round(polygon * 16).astype(np.int32)
+    cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255
+
+
+class PersonSegmenter:
+    """The person in a photograph, by MediaPipe's selfie segmentation."""
+
+    def __init__(self) -> None:
+        """Loads the network."""
+        import mediapipe as mp
+
+        self._network = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W) float32 from 0 to 1, its edge drawn to the photograph's."""
+        mask = self._network.process(image).segmentation_mask
+        if mask is None:
+            return np.ones(image.shape[:2], np.float32)
+        guide = image.astype(np.float32) / 255
+        fine = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), 6, 1e-3)
+        return np.clip((fine - 0.25) / 0.5, 0, 1).astype(np.float32)
+
+
+class Scene:
+    """A portrait ready to be animated."""
+
+    def __init__(
+        self,
+        head: IctHead,
+        image: np.ndarray,
+        landmarks: np.ndarray,
+        person: np.ndarray,
+        crop: Crop,
+        size: int,
+        rng: np.random.Generator,
+    ) -> None:
+        """Fits the face and prepares the layers.
+
+        Args:
+            head: the ICT model.
+            image: (H, W, 3) RGB uint8 photograph.
+            landmarks: (478, 3) in its pixels.
+            person: (H, W) share of the person in each pixel.
+            crop: the view that is rendered.
+            size: side of the rendered frames in pixels.
+            rng: for the choices made once per portrait (tooth colour, ...).
+        """
+        self.head, self.size = head, size
+        self.photo = pad_photograph(image)
+        marks = landmarks.copy()
+        marks[:, :2] += MARGIN
+        self.marks = marks
+        self.fit = fit_face(head, marks)
+        self.animator = Animator(head, self.fit)
+        self.person = cv2.copyMakeBorder(person, *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
+        moved = Crop(crop.cx + MARGIN, crop.cy + MARGIN, crop.side)
+        self._to_view = moved.matrix(size)
+        self._zoom = size / crop.side
+        self._source = self.fit.project(self.animator.source)
+        self._prepare_background(rng)
+        self._prepare_sheet()
+        self._prepare_skull()
+        self._prepare_face()
+        self._prepare_eyes()
+        self._prepare_mouth(rng)
+
+    # -- preparation ---------------------------------------------------------------------------------
+
+    def _prepare_background(self, rng: np.random.Generator) -> None:
+        reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
+        covered = cv2.dilate((self.person > 0.05).astype(np.uint8), reach)
+        photo = self.photo.astype(np.float32)
+        filled = fill_holes(photo, 1.0 - covered)
+        soft = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), 2.5)
+        soft = np.maximum(soft, covered)[..., None]
+        free = covered == 0
+        grain = 2.0
+        if free.sum() > 500:
+            grain = float((photo - cv2.GaussianBlur(photo, (0, 0), 1.5))[free].std())
+        noise = cv2.GaussianBlur(rng.normal(0, 1, photo.shape).astype(np.float32), (0, 0), 0.7)
+        noise *= min(grain, 4.0) / max(float(noise.std()), 1e-6)
+        self.background = np.clip(photo * (1 - soft) + (filled + noise) * soft, 0, 255).astype(np.uint8)
+
+    def _prepare_sheet(self) -> None:
+        head, fit = self.head, self.fit
+        height, width = self.photo.shape[:2]
+        canvas = Canvas(height, width, 1)
+        skin = self._source[:SKIN_VERTICES]
+        canvas.draw(skin, head.skin_triangles, skin[:, 2:])
+        # what stands out from the mesh belongs to its nearest edge, and nothing seen lies behind the middle
+        middle = fit.project(HEAD_MIDDLE[None].astype(np.float32))[0, 2]
+        front = np.where(canvas.layer >= 0, np.maximum(canvas.values[..., 0], middle), -1e6).astype(np.float32)
+        grow = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
+        front = cv2.dilate(front, grow)
+        depth = fill_holes(np.maximum(front, middle)[..., None], (front > -1e5).astype(np.float32))[..., 0]
+        depth = cv2.GaussianBlur(depth, (0, 0), 3.0)
+
+        xs = np.arange(0, width + GRID_STEP, GRID_STEP)
+        ys = np.arange(0, height + GRID_STEP, GRID_STEP)
+        gx, gy = np.meshgrid(xs, ys)
+        places = np.stack([gx.ravel(), gy.ravel()], 1).astype(np.float32)
+        sample = np.minimum(np.round(places).astype(int), [width - 1, height - 1])
+        z = depth[sample[:, 1], sample[:, 0]]
+        reach = 2 * PERSON_REACH + 1
+        near = cv2.dilate(
+            (self.person > 0.05).astype(np.uint8),
+            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)),
+        )
+        inside = near[sample[:, 1], sample[:, 0]] > 0
+        columns, rows = len(xs), len(ys)
+        index = np.arange(rows * columns).reshape(rows, columns)
+        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+        triangles = np.concatenate([
+            np.stack([a, c, b], -1).reshape(-1, 3),
+            np.stack([a, d, c], -1).reshape(-1, 3),
+        ])  # fmt: skip
+        triangles = triangles[inside[triangles].any(1)]
+        used, compact = np.unique(triangles, return_inverse=True)
+        self._sheet_triangles = compact.reshape(-1, 3).astype(np.int32)
+        places, z = places[used], z[used]
+        self._sheet = np.column_stack([places, z]).astype(np.float32)
+
+        camera = np.column_stack([
+            (places[:, 0] - fit.translation[0]) / fit.scale,
+            -(places[:, 1] - fit.translation[1]) / fit.scale,
+            z / fit.scale,
+        ])  # fmt: skip
+        self._sheet_model = (camera @ fit.rotation).astype(np.float32)
+        self._sheet_follow = self._follow(self._sheet_model)
+
+        # expression displacement of the nearest face vertices, fading with distance
+        face = np.unique(head.face_triangles)
+        distance, nearest = cKDTree(self._source[face, :2]).query(places, k=6)
+        weights = 1 / (distance + 0.5)
+        weights /= weights.sum(1, keepdims=True)
+        beyond = np.maximum(distance.min(1) / fit.scale - 0.2, 0)
+        weights *= np.exp(-((beyond / EXPRESSION_REACH) ** 2))[:, None]
+        self._sheet_pull = face[nearest], weights.astype(np.float32)
+
+    def _follow(self, points: np.ndarray) -> np.ndarray:
+        """(N,) how much points of the model's frame go with the head: 1 above the chin, 0 below the neck."""
+        chin = self.animator.source[LANDMARK_VERTEX[CHIN_LANDMARK], 1]
+        t = np.clip(1 - (chin - NECK_TOP - points[:, 1]) / NECK_LENGTH, 0, 1)
+        return (t * t * (3 - 2 * t)).astype(np.float32)
+
+    def _prepare_skull(self) -> None:
+        """Skin that the photograph hides takes its colour from the nearest part of the person that it shows."""
+        inside = cv2.erode((self.person > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8))
+        _, labels = cv2.distanceTransformWithLabels(
+            1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        ys, xs = np.nonzero(inside)
+        lookup = np.zeros((labels.max() + 1, 2), np.float32)
+        lookup[labels[ys, xs]] = np.stack([xs, ys], 1)
+        places = self._source[:SKIN_VERTICES, :2].copy()
+        height, width = self.photo.shape[:2]
+        at = np.clip(np.round(places).astype(int), 0, [width - 1, height - 1])
+        outside = inside[at[:, 1], at[:, 0]] == 0
+        places[outside] = lookup[labels[at[outside, 1], at[outside, 0]]]
+        self._skull_places = places
+        self._skull_follow = self._follow(self.animator.source)[:, None]
+
+    def _prepare_face(self) -> None:
+        head = self.head
+        places = self._source[:SKIN_VERTICES, :2].copy()
+        upper = np.stack([INNER_LIP_UPPER, _opposite(self._source, INNER_LIP_UPPER, OUTER_LIP_UPPER)])
+        lower = np.stack([INNER_LIP_LOWER, _opposite(self._source, INNER_LIP_LOWER, OUTER_LIP_LOWER)])
+        gap = self._gap(self._source)
+        self._source_gap = gap
+        inset = np.clip(gap / 4, 0, 1) * 1.0  # pixels: keep teeth out of the lips
+        for line, opposite in (upper, lower):
+            away = places[opposite] - places[line]
+            length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-3)
+            places[line] += away / length * np.minimum(inset, 0.35 * length)
+        hidden, front = head.linings
+        places[hidden] = places[front]
+        self._face_places = places
+
+    def _prepare_eyes(self) -> None:
+        """A copy of the photograph in which each eye goes on beneath its lids."""
+        eyes = self.photo.astype(np.float32)
+        self._eye_frames = {}
+        for side, (up, low, iris) in LID_LINES.items():
+            polygon = _opening(self._source, up, low)
+            corners = self._source[[up[0], up[-1]], :2]
+            length = float(np.linalg.norm(corners[1] - corners[0]))
+            radius = float(np.linalg.norm(self.marks[iris + 1 : iris + 5, :2] - self.marks[iris, :2], axis=1).mean())
+            height = _height(self._source, up, low)
+            self._eye_frames[side] = (corners, length, self.marks[iris, :2].copy(), radius, height)
+            x0, y0 = np.floor(polygon.min(0) - 10).astype(int)
+            x1, y1 = np.ceil(polygon.max(0) + 10).astype(int)
+            box = np.s_[max(y0, 0) : y1, max(x0, 0) : x1]
+            mask = polygon_mask(polygon - [max(x0, 0), max(y0, 0)], eyes[box].shape[:2])
+            mask = cv2.erode(mask, np.ones((3, 3)))
+            if mask.sum() < 4:
+                continue
+            filled = fill_holes(eyes[box], (mask > 0.8).astype(np.float32))
+            soft = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None]
+            eyes[box] = eyes[box] * soft + filled * (1 - soft)
+        self._eye_photo = np.clip(eyes, 0, 255).astype(np.uint8)
+
+    def _prepare_mouth(self, rng: np.random.Generator) -> None:
+        polygon = _opening(self._source, INNER_LIP_UPPER, INNER_LIP_LOWER)
+        mask = polygon_mask(polygon, self.photo.shape[:2])
+        inner = cv2.erode(mask, np.ones((3, 3)))
+        photo = self.photo.astype(np.float32)
+        face = self.marks[[50, 280, 101, 330, 151, 205, 425]][:, :2].round().astype(int)
+        skin = np.median([photo[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0) for x, y in face], 0)
+        light = float(skin @ [0.3, 0.59, 0.11])
+        self.has_teeth = False
+        tooth = np.array([1.0, 0.94, 0.85]) * np.clip(light * rng.uniform(1.05, 1.25), 90, 235)
+        if self._source_gap > 2.5 and (inner > 0.5).sum() > 25:
+            pixels = photo[inner > 0.5]
+            brightness = pixels @ np.array([0.3, 0.59, 0.11], np.float32)
+            bright = pixels[brightness >= np.percentile(brightness, 70)].mean(0)
+            if bright @ [0.3, 0.59, 0.11] > 0.6 * light and bright.max() - bright.min() < 90:
+                tooth = bright * rng.uniform(0.97, 1.05)
+                self.has_teeth = True
+        lips = self._face_places[np.concatenate([INNER_LIP_UPPER[8:-8], INNER_LIP_LOWER[8:-8]])]
+        at = lips.round().astype(int)
+        lip = np.median(photo[at[:, 1], at[:, 0]], 0)
+        red = 0.5 * lip + 0.5 * np.array([0.75, 0.38, 0.36]) * light
+        self._mouth_colours = {
+            "socket": red * 0.45,
+            "gums": red * 0.9,
+            "teeth": np.clip(tooth, 0, 240),
+        }
+        self._lip_colour = lip
+        self._mouth_mask = cv2.GaussianBlur(inner, (0, 0), 0.7)
+        normals = _normals(self.fit.shape, self.head.triangles(slice(SOCKET_QUADS.start, TEETH_QUADS.stop)))
+        self._mouth_normals = normals
+        self._light = np.array([rng.normal(0, 0.25), rng.uniform(0.1, 0.5), 1.0])
+        self._light /= np.linalg.norm(self._light)
+
+    def _gap(self, points: np.ndarray) -> float:
+        return _height(points, INNER_LIP_UPPER, INNER_LIP_LOWER)
+
+    # -- rendering -----------------------------------------------------------------------------------
+
+    def original(self) -> Frame:
+        """The photograph itself in the same view."""
+        image = cv2.warpAffine(
+            self.photo, self._to_view, (self.size, self.size), flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        return Frame(image, self._view(self.marks[:468])[:, :2])
+
+    def _view(self, points: np.ndarray) -> np.ndarray:
+        """Padded-photograph pixels (N, 2 or 3) to pixels of the output."""
+        out = points.astype(np.float32) * np.float32(self._zoom)
+        out[:, :2] += self._to_view[:, 2].astype(np.float32)
+        return out
+
+    def _fine(self, points: np.ndarray) -> np.ndarray:
+        """Padded-photograph pixels (N, 3) to pixels of the supersampled output."""
+        out = self._view(points) * SUPERSAMPLE
+        out[:, :2] += (SUPERSAMPLE - 1) / 2
+        return out
+
+    def _still(self, points: np.ndarray, action: Action) -> np.ndarray:
+        """Where points (N, 3) of the photograph lie if they belong to the body."""
+        out = points.copy()
+        out[:, :2] += np.array(action.shift, np.float32) * (self.fit.scale * action.body)
+        return out
+
+    def render(self, action: Action) -> Frame:
+        """Draws the portrait doing something."""
+        head, fit = self.head, self.fit
+        points = self.animator.points(action)
+        rotation, scale, translation = self.animator.pose(action)
+        target = project(points, rotation, scale, translation)
+        view = self._view(target)
+        large = SUPERSAMPLE * self.size
+        fine = self._fine(target)
+
+        canvas = Canvas(large, large, 2)
+        unit = scale * self._zoom * SUPERSAMPLE
+        canvas.draw(
+            self._sheet_now(points, action, rotation, scale, translation), self._sheet_triangles,
+            self._sheet[:, :2], depth_bias=SHEET_IN_FRONT * unit,
+        )  # fmt: skip
+        canvas.draw(
+            fine[:SKIN_VERTICES], head.face_triangles, self._face_places, layer=1, cull=True,
+            depth_bias=FACE_IN_FRONT * unit,
+        )  # fmt: skip
+        flow = canvas.values
+        person = cv2.remap(self.photo, flow[..., 0], flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        alpha = cv2.remap(self.person, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        alpha[canvas.layer < 0] = 0
+        alpha[canvas.layer == 2] = 1
+        back = cv2.warpAffine(
+            self.background, self._fine_view(), (large, large), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        ).astype(np.float32)
+        image = back + (person.astype(np.float32) - back) * alpha[..., None]
+        self._draw_eyes(image, fine, action)
+        self._draw_mouth(image, fine, points, target, rotation)
+        small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return Frame(np.clip(small + 0.5, 0, 255).astype(np.uint8), view[LANDMARK_VERTEX, :2])
+
+    def _fine_view(self) -> np.ndarray:
+        """(2, 3) padded photograph to supersampled output."""
+        matrix = self._to_view * SUPERSAMPLE
+        matrix[:, 2] += (SUPERSAMPLE - 1) / 2
+        return matrix
+
+    def _sheet_now(
+        self, points: np.ndarray, action: Action, rotation: np.ndarray, scale: float, translation: np.ndarray
+    ) -> np.ndarray:
+        nearest, weights = self._sheet_pull
+        change = points[:SKIN_VERTICES] - self.animator.source[:SKIN_VERTICES]
+        pulled = self._sheet_model + (change[nearest] * weights[..., None]).sum(1)
+        moved = project(pulled, rotation, scale, translation)
+        follow = self._sheet_follow[:, None]
+        return self._fine(follow * moved + (1 - follow) * self._still(self._sheet, action))
+
+    def _draw_eyes(self, image: np.ndarray, fine: np.ndarray, action: Action) -> None:
+        shape = image.shape[:2]
+        for side, (up, low, _) in LID_LINES.items():
+            corners0, length0, iris, radius, height0 = self._eye_frames[side]
+            polygon = _opening(fine, up, low)
+            low_x, low_y = np.maximum(np.floor(polygon.min(0)).astype(int) - 6, 0)
+            high_x, high_y = np.ceil(polygon.max(0)).astype(int) + 7
+            high_x, high_y = min(high_x, shape[1]), min(high_y, shape[0])
+            if high_x - low_x < 4 or high_y - low_y < 4:
+                continue
+            box = np.s_[low_y:high_y, low_x:high_x]
+            local = polygon - [low_x, low_y]
+            size = (high_y - low_y, high_x - low_x)
+            height = _height(fine, up, low)
+            corners = fine[[up[0], up[-1]], :2]
+            length = max(float(np.linalg.norm(corners[1] - corners[0])), 1.0)
+            unit = self._zoom * action.zoom * SUPERSAMPLE
+            closed = float(np.clip(1 - height / max(height0 * unit, 1e-3), 0, 1))
+            if height > 1.2:
+                ys, xs = np.mgrid[low_y:high_y, low_x:high_x].astype(np.float32)
+                axis = (corners[1] - corners[0]) / length
+                middle = corners.mean(0)
+                u = ((xs - middle[0]) * axis[0] + (ys - middle[1]) * axis[1]) * (length0 / length)
+                v = (-(xs - middle[0]) * axis[1] + (ys - middle[1]) * axis[0]) / unit
+                v *= min(1.0, height0 * unit / height)
+                axis0 = (corners0[1] - corners0[0]) / length0
+                middle0 = corners0.mean(0)
+                sx = middle0[0] + u * axis0[0] - v * axis0[1]
+                sy = middle0[1] + u * axis0[1] + v * axis0[0]
+                gaze = np.array(action.gaze) * radius
+                if np.abs(gaze).max() > 0:
+                    away = np.hypot(sx - iris[0] - gaze[0], sy - iris[1] - gaze[1]) / radius
+                    t = np.clip((2.6 - away) / (2.6 - 1.1), 0, 1)
+                    hold = t * t * (3 - 2 * t)
+                    sx, sy = sx - gaze[0] * hold, sy - gaze[1] * hold
+                eye = cv2.remap(self._eye_photo, sx.astype(np.float32), sy.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+                mask = polygon_mask(local, size)
+                shade = 1.0
+                if closed > 0.1:  # the lid's shadow, which the photograph has only at its own place
+                    line = _line_mask(fine[up, :2] - [low_x, low_y], size, 3.0, 1.5)
+                    shade = 1 - 0.45 * min(1.0, closed * 2) * line[..., None]
+                mask = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None]
+                image[box] += (eye.astype(np.float32) * shade - image[box]) * mask
+            if closed > 0.35:
+                strength = 0.75 * min(1.0, (closed - 0.35) / 0.5)
+                line = _line_mask(fine[up[2:-2], :2] - [low_x, low_y], size, 1.6 * unit / 2, 0.35 * unit)
+                dark = np.array([38, 28, 24], np.float32)
+                image[box] += (dark - image[box]) * (strength * line)[..., None]
+
+    def _draw_mouth(
+        self, image: np.ndarray, fine: np.ndarray, points: np.ndarray, target: np.ndarray, rotation: np.ndarray
+    ) -> None:
+        shape = image.shape[:2]
+        polygon = _opening(fine, INNER_LIP_UPPER, INNER_LIP_LOWER)
+        low_x, low_y = np.maximum(np.floor(polygon.min(0)).astype(int) - 8, 0)
+        high_x, high_y = np.ceil(polygon.max(0)).astype(int) + 9
+        high_x, high_y = min(high_x, shape[1]), min(high_y, shape[0])
+        if high_x - low_x < 6 or high_y - low_y < 4:
+            return
+        box = np.s_[low_y:high_y, low_x:high_x]
+        origin = np.array([low_x, low_y], np.float32)
+        size = (high_y - low_y, high_x - low_x)
+        unit = self._zoom * SUPERSAMPLE
+        gap = self._gap(fine) / unit
+        if self._source_gap > 1.2 and gap < 1.5:
+            # lips that met: the photograph has no seam there
+            seam = 0.5 * (fine[INNER_LIP_UPPER, :2] + _along(fine[INNER_LIP_LOWER, :2], fine[INNER_LIP_UPPER, :2]))
+            line = _line_mask(seam - origin, size, 1.5 * unit / 2, 0.55 * unit)
+            image[box] *= 1 - (0.55 * min(1.0, self._source_gap / 3) * line)[..., None]
+        if gap < 0.5:
+            return
+        painted = self._paint_mouth(points, fine, origin, size, rotation)
+        if self._source_gap > 2.0:
+            self._copy_teeth(painted, target, fine, origin, size)
+        mask = polygon_mask(polygon - origin, size)
+        mask = cv2.GaussianBlur(mask, (0, 0), 0.7) * min(1.0, (gap - 0.5) / 1.0)
+        image[box] += (painted - image[box]) * mask[..., None]
+
+    def _paint_mouth(
+        self, points: np.ndarray, fine: np.ndarray, origin: np.ndarray, size: tuple[int, int], rotation: np.ndarray
+    ) -> np.ndarray:
+        head = self.head
+        canvas = Canvas(size[0], size[1], 3)
+        place = fine.copy()
+        place[:, :2] -= origin
+        lip_z = points[INNER_LIP_UPPER, 2].max()
+        first = SKIN_VERTICES
+        normals = self._mouth_normals @ rotation.T
+        lit = np.abs(normals @ self._light)
+        deep = np.clip((lip_z - 0.4 - points[first:, 2]) / 3.2, 0, None)
+        shade = (0.6 + 0.4 * lit[first:]) * np.exp(-0.55 * deep - 0.1 * deep**2)
+        # less light towards the corners
+        side = np.clip(np.abs(points[first:, 0]) / 2.6, 0, 1.2)
+        shade *= 1 - 0.4 * side**2
+        for name, quads, vertices in (
+            ("socket", SOCKET_QUADS, SOCKET_VERTICES),
+            ("gums", GUMS_QUADS, GUMS_VERTICES),
+            ("teeth", TEETH_QUADS, TEETH_VERTICES),
+        ):
+            part = slice(vertices.start - first, vertices.stop - first)
+            colours = np.zeros((len(place), 3), np.float32)
+            dark = shade[part] * (0.5 if name == "socket" else 1.0)
+            colours[vertices] = self._mouth_colours[name] * dark[:, None]
+            canvas.draw(place, head.triangles(quads), colours, cull=True)
+        empty = canvas.layer < 0
+        canvas.values[empty] = self._mouth_colours["socket"] * 0.15
+        return canvas.values
+
+    def _copy_teeth(
+        self, painted: np.ndarray, target: np.ndarray, fine: np.ndarray, origin: np.ndarray, size: tuple[int, int]
+    ) -> None:
+        """What the photograph shows between the lips moves with the upper jaw."""
+        teeth = np.arange(UPPER_TEETH_VERTICES.start, UPPER_TEETH_VERTICES.stop)[::7]
+        teeth = teeth[self.fit.shape[teeth, 2] > self.fit.shape[teeth, 2].max() - 2.0]
+        here = np.column_stack([fine[teeth, :2] - origin, np.ones(len(teeth))])
+        matrix = np.linalg.lstsq(here, self._source[teeth, :2], rcond=None)[0].T
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        photo = cv2.warpAffine(self.photo, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        mask = cv2.warpAffine(self._mouth_mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        painted += (photo.astype(np.float32) - painted) * mask[..., None]
+
+
+def _opening(points: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """(N, 2) closed outline between two lines that share their ends."""
+    return np.concatenate([points[upper, :2], points[lower[-2:0:-1], :2]])
+
+
+def _height(points: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> float:
+    """How far two lines stand apart in their middle, in pixels; negative when they overlap."""
+    middle = slice(len(upper) // 2 - 2, len(upper) // 2 + 3)
+    other = slice(len(lower) // 2 - 2, len(lower) // 2 + 3)
+    across = points[upper[-1], :2] - points[upper[0], :2]
+    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+    return float((points[lower[other], :2].mean(0) - points[upper[middle], :2].mean(0)) @ down)
+
+
+def _opposite(points: np.ndarray, line: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """For each vertex of a line the nearest vertex of another line."""
+    return other[cKDTree(points[other, :2]).query(points[line, :2])[1]]
+
+
+def _along(line: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A polyline (N, 2) resampled to as many points as another."""
+    at = np.linspace(0, 1, len(line))
+    to = np.linspace(0, 1, len(like))
+    return np.stack([np.interp(to, at, line[:, k]) for k in range(2)], 1)
+
+
+def _line_mask(line: np.ndarray, shape: tuple[int, int], thickness: float, blur: float) -> np.ndarray:
+    """(H, W) float32 from 0 to 1: a soft polyline, thinner at its ends."""
+    mask = np.zeros(shape, np.uint8)
+    points = np.round(line * 16).astype(np.int32)
+    thick = max(1, round(thickness))
+    cv2.polylines(mask, [points[1:-1]], False, 255, thick, cv2.LINE_AA, shift=4)
+    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(blur, 0.3))
+
+
+def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 3) unit vertex normals."""
+    a, b, c = points[triangles[:, 0]], points[triangles[:, 1]], points[triangles[:, 2]]
+    across = np.cross(b - a, c - a)
+    out = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(out, triangles[:, k], across)
+    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
