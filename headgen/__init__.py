@@ -6,7 +6,9 @@ use, so that ``import headgen`` stays light (no torch, no mediapipe).
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,3 +42,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps the function ``headgen.reenact`` when the module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _EXPORTS and isinstance(value, ModuleType):
+            return  # binding a submodule to its package; `from headgen.reenact import ...` still works
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

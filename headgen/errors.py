@@ -1,7 +1,7 @@
 """What users are told: every error that a person can cause and mend.
 
-Each message is one line that names the file or value, what is wrong with it, and what to do. The command
-line prints the line and exits with code 2; anything else that escapes is a bug of ours and keeps its traceback.
+Each message is one line that names the file or value, what is wrong with it, and what to do. The command line
+prints it and exits with code 2; anything else that escapes is a bug of ours and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ A long function takes ``progress: ProgressCallback | None = None`` and calls it 
     if progress is not None:
         progress(ProgressEvent("render", done=index + 1, total=info.frames))
 
-To cancel, the callback raises :class:`Cancelled` (any other exception does as well). The library never catches
-it: context managers unwind, partial files are removed, and the exception reaches whoever called.
+To cancel, the callback raises :class:`Cancelled` (any other exception does as well). The library never
+catches it: context managers unwind, partial files are removed, and the exception reaches whoever called.
 """
 
 from __future__ import annotations
