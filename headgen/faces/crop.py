@@ -102,7 +102,7 @@ class Crop:
         return max(0, int(x0)), max(0, int(y0)), min(shape[1], int(x1)), min(shape[0], int(y1))
 
     def to_crop(self, points: np.ndarray, size: int) -> np.ndarray:
-        """Maps points (..., 2) or (..., 3) of the picture to the crop drawn at ``size``; z is scaled along."""
+        """Maps points (..., 2) or (..., 3) of the picture to the crop drawn at ``size``, z scaled too."""
         return _transform(points, self.matrix(size), size / self.side)
 
     def to_picture(self, points: np.ndarray, size: int) -> np.ndarray:
