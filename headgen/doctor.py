@@ -1,0 +1,180 @@
+"""What is installed here, what it can do, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+import headgen
+from headgen import hub
+from headgen.errors import HeadgenError
+
+__all__ = ["Finding", "Report", "doctor"]
+
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "train": ("headgen train", ("lightning", "tensorboard")),
+    "studio": ("the studio (comes later)", ("gradio",)),
+    "cluster": ("batches on several machines (comes later)", ("ray", "pyarrow")),
+    "speech": ("speech features (come later)", ("librosa", "silero_vad")),
+    "metrics": ("evaluation", ("torchmetrics", "skimage")),
+    "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
+    "synth": ("synthetic speech for training data (comes later)", ("espeakng_loader",)),
+    "demo": ("make demo", ("skimage",)),
+}
+"""Extra: what needs it, and the modules it brings."""
+
+_CORE = ("torch", "mediapipe", "numpy", "opencv-contrib-python", "av", "diffusers", "einops", "safetensors")
+_CODECS = (("h264", "r"), ("hevc", "r"), ("vp9", "r"), ("av1", "r"), ("libx264", "w"), ("aac", "w"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    section: str
+    name: str
+    state: str
+    """"ok", "missing" (optional, or only one way of several) or "broken"."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings, in order."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether `headgen reenact` can work with the default model."""
+        return all(finding.state != "broken" for finding in self.findings)
+
+    def __str__(self) -> str:
+        marks = {"ok": "+", "missing": "-", "broken": "!"}
+        width = max(len(finding.name) for finding in self.findings) + 2
+        lines = []
+        section = ""
+        for finding in self.findings:
+            if finding.section != section:
+                section = finding.section
+                lines.append(f"{section}")
+            lines.append(f"  {marks[finding.state]} {finding.name:{width}}{finding.text}")
+        verdict = "ready for: headgen reenact" if self.healthy else "not ready: mend the lines marked with !"
+        return "\n".join([*lines, verdict])
+
+
+def doctor() -> Report:
+    """Looks at this installation: packages, device, precision, video codecs, weights, extras."""
+    return Report(
+        (*_packages(), *_machine(), *_codecs(), *_weights(), *_extras()),
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    where = Path(headgen.__file__).parent
+    yield Finding("packages", "headgen", "ok", f"{headgen.__version__} in {where}")
+    yield Finding("packages", "python", "ok", platform.python_version())
+    for name in _CORE:
+        try:
+            yield Finding("packages", name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding("packages", name, "broken", f"missing; pip install {name}")
+
+
+def _machine() -> Iterator[Finding]:
+    memory = _memory_gigabytes()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    size = f", {memory:.0f} GB memory" if memory else ""
+    yield Finding("machine", "processor", "ok", f"{_processor()}, {cores} cores{size}")
+    if util.find_spec("torch") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        device = f"cuda ({torch.cuda.get_device_name()})"
+    elif torch.backends.mps.is_available():
+        device = "mps"
+    else:
+        device = "cpu (no CUDA device found)"
+    yield Finding("machine", "device", "ok", device)
+    flags = _cpu_flags()
+    fast = [name for name in ("amx_bf16", "avx512_bf16") if name in flags]
+    if torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        yield Finding("machine", "precision", "ok", "bfloat16 on the GPU")
+    elif fast:
+        yield Finding("machine", "precision", "ok", f"bfloat16 in hardware ({', '.join(fast)})")
+    else:
+        yield Finding("machine", "precision", "ok", "float32 (this processor has no bfloat16 arithmetic)")
+
+
+def _codecs() -> Iterator[Finding]:
+    if util.find_spec("av") is None:
+        return
+    import av
+
+    yield Finding("video", "ffmpeg", "ok", f"{av.ffmpeg_version_info} inside av {av.__version__}")
+    for name, mode in _CODECS:
+        verb = "reads" if mode == "r" else "writes"
+        try:
+            av.Codec(name, mode)  # type: ignore[arg-type]  # a Literal
+            yield Finding("video", name, "ok", verb)
+        except ValueError:
+            needed = mode == "w"
+            text = (
+                f"cannot be {'written' if needed else 'read'}; install the av wheel of PyPI: pip install av"
+            )
+            yield Finding("video", name, "broken" if needed else "missing", text)
+
+
+def _weights() -> Iterator[Finding]:
+    try:
+        table = hub.list_models()
+    except HeadgenError as error:
+        yield Finding("weights", "manifest", "broken", str(error))
+        return
+    for model, state in zip(table.models, table.states, strict=True):
+        if state == "ready":
+            yield Finding("weights", model.name, "ok", f"verified in {model.folder}")
+        elif model.embedded:
+            yield Finding("weights", model.name, "broken", f"{state}; install headgen again")
+        else:
+            yield Finding("weights", model.name, "missing", f"{state}; {model.source}")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, (purpose, modules) in EXTRAS.items():
+        absent = [name for name in modules if util.find_spec(name) is None]
+        if absent:
+            text = f"{purpose}: {', '.join(absent)} not installed; pip install 'headgen[{extra}]'"
+            yield Finding("extras", extra, "missing", text)
+        else:
+            yield Finding("extras", extra, "ok", purpose)
+
+
+def _processor() -> str:
+    for line in _cpuinfo():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> set[str]:
+    return next(
+        (set(line.split(":", 1)[1].split()) for line in _cpuinfo() if line.startswith("flags")), set()
+    )
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def _memory_gigabytes() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (ValueError, OSError, AttributeError):
+        return 0.0

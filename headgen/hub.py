@@ -1,0 +1,394 @@
+"""Weights: which models there are, where their files lie, whether they are whole, and how to get them.
+
+Embedded models lie in ``weights/`` of a checkout, and inside the installed package (``headgen/_weights``).
+Everything else lies in the cache folder: ``$HEADGEN_HOME/weights``, or ``headgen/weights`` in the user's
+cache.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headgen.errors import InputError, WeightsError
+from headgen.media.output import output_error, replacing
+from headgen.media.provenance import sha256
+from headgen.progress import ProgressCallback, ProgressEvent
+
+__all__ = [
+    "Model",
+    "ModelTable",
+    "WeightFile",
+    "Weights",
+    "cache_folder",
+    "convert",
+    "embedded_folder",
+    "fetch",
+    "list_models",
+    "manifest",
+    "resolve",
+    "verify",
+]
+
+logger = logging.getLogger(__name__)
+
+_FILE_LIST = "files.json"
+"""File list of a converted model, written beside its files."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of a model."""
+
+    path: str
+    """Relative to the model's folder."""
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of ``weights/manifest.yaml``."""
+
+    name: str
+    purpose: str
+    """What it is for, in one line."""
+    licence: str
+    """Licence of the weights."""
+    embedded: bool = False
+    """Its files travel with headgen."""
+    source: str = ""
+    """Where weights that are not embedded come from, and what to do to get them."""
+    url: str = ""
+    """Address of the folder that `fetch` downloads the files from; empty: it cannot be fetched."""
+    training: str = ""
+    """How it was trained, and on what."""
+    quality: dict[str, Any] = field(default_factory=dict)
+    """Measured figures by name."""
+    files: tuple[WeightFile, ...] = ()
+    """Known files; empty for a model that the user converts."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, or would lie."""
+        return (embedded_folder() if self.embedded else cache_folder()) / self.name
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Checked weights of one model."""
+
+    folder: Path
+    sha256: dict[str, str]
+    """By file name, for run records."""
+
+
+@dataclass(frozen=True)
+class ModelTable:
+    """All models and their state, as `headgen weights list` shows them."""
+
+    models: tuple[Model, ...]
+    states: tuple[str, ...]
+    """For each model: "ready", "not installed", or what is wrong with it."""
+
+    def __str__(self) -> str:
+        blocks = []
+        for model, state in zip(self.models, self.states, strict=True):
+            size = sum(file.size for file in model.files)
+            lines = [f"{model.name}  [{state}]", f"  for       {model.purpose}"]
+            lines.append(f"  files     {model.folder}" + (f" ({size / 1e6:.1f} MB)" if size else ""))
+            if model.source:
+                lines.append(f"  source    {model.source}")
+            lines.append(f"  licence   {model.licence}")
+            if model.training:
+                lines.append(f"  training  {model.training}")
+            if model.quality:
+                figures = ", ".join(f"{name} {value}" for name, value in model.quality.items())
+                lines.append(f"  quality   {figures}")
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks)
+
+
+def embedded_folder() -> Path:
+    """The folder of the embedded weights: of the checkout, or inside the installed package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "weights"
+    return checkout if (checkout / "manifest.yaml").is_file() else package / "_weights"
+
+
+def cache_folder() -> Path:
+    """The folder of fetched and converted weights; need not exist."""
+    home = os.environ.get("HEADGEN_HOME")
+    if home:
+        return Path(home).expanduser() / "weights"
+    user_cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(user_cache) if user_cache else Path.home() / ".cache") / "headgen" / "weights"
+
+
+def manifest(path: Path | None = None) -> dict[str, Model]:
+    """Reads the manifest.
+
+    Args:
+        path: manifest to read; None: the one that came with headgen.
+
+    Raises:
+        WeightsError: it is missing or does not follow the schema at its head.
+    """
+    return _read_manifest(path or embedded_folder() / "manifest.yaml")
+
+
+def list_models() -> ModelTable:
+    """Lists all models: what each is for, licence, measured figures, and whether it is installed here."""
+    models = tuple(manifest().values())
+    states = []
+    for model in models:
+        problems = _problems(model)
+        absent = not model.folder.is_dir() and not model.embedded
+        states.append("not installed" if absent else "; ".join(problems) or "ready")
+    return ModelTable(models, tuple(states))
+
+
+def resolve(name: str) -> Weights:
+    """Finds the weights of a model and checks every file.
+
+    Args:
+        name: a model of the manifest, or the path of a folder with weights of your own training.
+
+    Returns:
+        Where they lie, and their hashes.
+
+    Raises:
+        WeightsError: the model is not known, or a file is missing or not the one it should be.
+    """
+    models = manifest()
+    if name not in models:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise WeightsError(
+                f"unknown model {name!r}; known are {', '.join(models)}, or the path of a folder"
+            )
+        found = sorted(folder.rglob("*.safetensors"))
+        if not found:
+            raise WeightsError(f"{folder}: holds no .safetensors file; give the folder of a saved model")
+        return Weights(folder, {str(path.relative_to(folder)): sha256(path) for path in found})
+    model = models[name]
+    problems = _problems(model)
+    if problems:
+        raise WeightsError(f"model {name}: {'; '.join(problems)}; {_remedy(model)}")
+    return Weights(model.folder, {file.path: file.sha256 for file in _expected_files(model)})
+
+
+def verify(name: str | None = None) -> str:
+    """Checks size and SHA-256 of every file of a model.
+
+    Args:
+        name: model to check. All that are installed if it is left out.
+
+    Returns:
+        One line per model.
+
+    Raises:
+        WeightsError: the model is unknown, or a file is missing or wrong.
+    """
+    if name is not None:
+        resolve(name)
+        return f"{name}: all files are as they should be"
+    lines, bad = [], []
+    for model in manifest().values():
+        if not model.embedded and not model.folder.is_dir():
+            lines.append(f"{model.name}: not installed")
+            continue
+        problems = _problems(model)
+        lines.append(f"{model.name}: {'; '.join(problems) or 'all files are as they should be'}")
+        if problems:
+            bad.append(f"model {model.name}: {'; '.join(problems)}; {_remedy(model)}")
+    if bad:
+        raise WeightsError(" | ".join(bad))
+    return "\n".join(lines)
+
+
+def fetch(name: str, *, progress: ProgressCallback | None = None) -> str:
+    """Downloads the weights of a model into the cache folder, and checks them.
+
+    Args:
+        name: model to fetch.
+        progress: called as bytes arrive.
+
+    Returns:
+        What was done.
+
+    Raises:
+        WeightsError: the model is unknown or cannot be fetched (the message says what to do instead), or the
+            download failed or is not what it should be.
+    """
+    models = manifest()
+    if name not in models:
+        raise WeightsError(f"unknown model {name!r}; known are {', '.join(models)}")
+    model = models[name]
+    if not _problems(model):
+        return f"{name}: is here already, {model.folder}"
+    if not model.url:
+        raise WeightsError(f"model {name}: cannot be fetched; {_remedy(model)}")
+    total = sum(file.size for file in model.files)
+    done = 0
+    for file in model.files:
+        target = model.folder / file.path
+        if _file_problem(model.folder, file) is not None:
+            _make_folder(target.parent)
+            address = f"{model.url.rstrip('/')}/{file.path}"
+            with replacing(target) as part:
+                _download(address, part, done, total, progress)
+                if sha256(part) != file.sha256:
+                    raise WeightsError(
+                        f"{address}: is not the file it should be (SHA-256 differs); try again later"
+                    )
+        done += file.size
+    return f"{name}: fetched to {model.folder}"
+
+
+def convert(
+    kp_detector: Path, checkpoint: Path, *, name: str = "fsrt-vox256", output: Path | None = None
+) -> str:
+    """Turns official FSRT checkpoints into headgen's safetensors.
+
+    Args:
+        kp_detector: the official key-point detector, kp_detector.pt.
+        checkpoint: the official network, such as vox256.pt; one with all the training keys will do.
+        name: model of the manifest that the weights are for.
+        output: folder to write instead of the model's own in the cache.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: a file cannot be read or is not the checkpoint it should be.
+        WeightsError: the model is unknown or embedded.
+    """
+    models = manifest()
+    if name not in models or models[name].embedded:
+        known = ", ".join(model.name for model in models.values() if not model.embedded and not model.url)
+        raise WeightsError(f"model {name!r} is not made by conversion; those that are: {known}")
+    for path in (kp_detector, checkpoint):
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file; give the official checkpoint")
+    from headgen.fsrt import checkpoints
+
+    target = Path(output) if output is not None else models[name].folder
+    part = target.with_name(target.name + ".part")
+    _make_folder(part)
+    try:
+        checkpoints.convert(Path(kp_detector), Path(checkpoint), part)
+        files = [
+            WeightFile(str(path.relative_to(part)), sha256(path), path.stat().st_size)
+            for path in sorted(part.rglob("*"))
+            if path.is_file()
+        ]
+        record = {
+            "model": name,
+            "converted_from": {Path(path).name: sha256(path) for path in (kp_detector, checkpoint)},
+            "files": [asdict(file) for file in files],
+        }
+        (part / _FILE_LIST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(part, target)
+    except OSError as error:
+        raise output_error(target, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return f"{name}: converted to {target}"
+
+
+@cache
+def _read_manifest(path: Path) -> dict[str, Model]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: the list of models is missing; install headgen again") from error
+    except yaml.YAMLError as error:
+        raise WeightsError(
+            f"{path}: is not YAML ({str(error).splitlines()[0]}); install headgen again"
+        ) from error
+    models = {}
+    try:
+        if content["version"] != 1:
+            raise WeightsError(
+                f"{path}: has version {content['version']}, this headgen reads 1; update headgen"
+            )
+        for name, entry in content["models"].items():
+            files = tuple(WeightFile(**file) for file in entry.pop("files", None) or ())
+            models[name] = Model(name=name, files=files, **entry)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{path}: does not follow its schema ({error}); install headgen again") from error
+    return models
+
+
+def _expected_files(model: Model) -> tuple[WeightFile, ...]:
+    """Files that the model should have; none if neither manifest nor conversion says so."""
+    if model.files:
+        return model.files
+    try:
+        record = json.loads((model.folder / _FILE_LIST).read_text(encoding="utf-8"))
+        return tuple(WeightFile(**file) for file in record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def _problems(model: Model) -> list[str]:
+    """What is wrong with the files of a model; empty if nothing."""
+    if not model.folder.is_dir():
+        return [f"weights are missing ({model.folder} does not exist)"]
+    files = _expected_files(model)
+    if not files:
+        return [f"weights are missing ({model.folder / _FILE_LIST} does not exist)"]
+    return [problem for file in files if (problem := _file_problem(model.folder, file)) is not None]
+
+
+def _file_problem(folder: Path, file: WeightFile) -> str | None:
+    path = folder / file.path
+    if not path.is_file():
+        return f"{path} is missing"
+    size = path.stat().st_size
+    if size != file.size:
+        return f"{path} has {size} bytes instead of {file.size}"
+    return None if sha256(path) == file.sha256 else f"{path} has the wrong SHA-256"
+
+
+def _remedy(model: Model) -> str:
+    if model.embedded:
+        return "install headgen again, or restore weights/ of the checkout"
+    if model.url:
+        return f"run: headgen weights fetch {model.name}"
+    return model.source
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def _download(address: str, part: Path, done: int, total: int, progress: ProgressCallback | None) -> None:
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer, part.open("wb") as file:
+            while block := answer.read(1 << 18):
+                file.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(ProgressEvent("fetch", done, total, unit="bytes"))
+    except urllib.error.URLError as error:
+        raise WeightsError(
+            f"{address}: cannot be downloaded ({error.reason}); check the connection"
+        ) from error
