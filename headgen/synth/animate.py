@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from headgen.synth.correspondence import LANDMARK_VERTEX
+from headgen.synth.correspondence import INNER_LIP_LOWER, INNER_LIP_UPPER, LANDMARK_VERTEX
 from headgen.synth.fit import Fit
 from headgen.synth.ict import SKIN_VERTICES, IctHead
 
@@ -59,11 +60,13 @@ class Animator:
     Attributes:
         head: the ICT model.
         fit: the portrait's fit.
+        teeth: how far the upper teeth stand lower and the lower teeth higher than the model's, cm.
         source: (V, 3) the face as the photograph shows it, in the model's frame.
     """
 
     head: IctHead
     fit: Fit
+    teeth: tuple[float, float] = (0.0, 0.0)
     source: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +102,7 @@ class Animator:
         # the lower half of the mouth goes with the jaw
         lower = self.head.lower_mouth[:, None]
         inside += lower * self._jaw_residual + (1 - lower) * self._skull_residual
+        inside[:, 1] += lower[:, 0] * self.teeth[1] - (1 - lower[:, 0]) * self.teeth[0]
         return points
 
     def points(self, action: Action) -> np.ndarray:
@@ -127,7 +131,34 @@ class Animator:
             change = (1 - closed) * self._eye_gap[side] - current
             residual[up, 1] += UPPER_LID_SHARE * change
             residual[low, 1] -= (1 - UPPER_LID_SHARE) * change
-        return self._shape(expression, residual)
+        points = self._shape(expression, residual)
+        self._seal_lips(points, np.maximum(wanted, 0))
+        return points
+
+    def _seal_lips(self, points: np.ndarray, gaps: np.ndarray) -> None:
+        """Brings the two lip lines exactly as far apart as wanted; ``gaps`` (9,) at `LIP_PAIRS`."""
+        up, low = np.array(LIP_PAIRS).T
+        left, right = points[INNER_LIP_UPPER[0], 0], points[INNER_LIP_UPPER[-1], 0]
+        at = (points[LANDMARK_VERTEX[up], 0] + points[LANDMARK_VERTEX[low], 0]) / 2
+        order = np.argsort(at)
+        knots = np.concatenate([[left], at[order], [right]])
+        heights = np.concatenate([[0], gaps[order], [0]])
+        upper, lower = points[INNER_LIP_UPPER], points[INNER_LIP_LOWER]
+        reach = np.sort(upper[:, 0]), np.sort(lower[:, 0])
+        grid = np.linspace(left, right, 41)
+        top = np.interp(grid, reach[0], upper[np.argsort(upper[:, 0]), 1])
+        bottom = np.interp(grid, reach[1], lower[np.argsort(lower[:, 0]), 1])
+        gap = np.interp(grid, knots, heights)
+        middle = gaussian_filter1d((top + bottom) / 2, 1.2, mode="nearest")
+        # only what the lines miss their gap by is changed, and all of it only where the lips meet
+        shut = np.clip(1 - gap / 0.3, 0, 1)
+        share = np.where(top - bottom < gap, 1, shut)
+        top_change = share * (middle + gap / 2 - top)
+        bottom_change = share * (middle - gap / 2 - bottom)
+        for (vertices, line, weights), change in zip(
+            self.head.lip_neighbourhood, (top_change, bottom_change), strict=True
+        ):
+            points[vertices, 1] += weights * np.interp(points[line, 0], grid, change)
 
     def pose(self, action: Action) -> tuple[np.ndarray, float, np.ndarray]:
         """Rotation, scale and translation of the head in the action, as in `Fit`."""
@@ -197,7 +228,7 @@ def random_action(
         if rng.random() < 0.15:
             add("mouthPucker", rng.uniform(0.2, 0.8))
     elif kind == "open":
-        jaw = rng.uniform(0.12, 0.9)
+        jaw = 0.08 + 0.8 * rng.beta(1.2, 1.8)
         add("jawOpen", jaw)
         pick = rng.random()
         if pick < 0.25:
@@ -211,7 +242,7 @@ def random_action(
             uneven("mouthStretch", rng.uniform(0.2, 0.8))
     elif kind == "mixed":
         if rng.random() < 0.6:
-            add("jawOpen", min(rng.exponential(0.25), 0.85))
+            add("jawOpen", min(rng.exponential(0.2), 0.85))
         for name, chance, most in (
             ("mouthSmile", 0.35, 1.0), ("mouthFrown", 0.2, 0.9), ("mouthStretch", 0.15, 0.8),
             ("mouthUpperUp", 0.2, 0.7), ("mouthLowerDown", 0.25, 0.8), ("mouthPress", 0.15, 0.7),

@@ -45,6 +45,7 @@ LIDS = (RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER)
 
 SPREAD_CM = 2.2  # reach of the kernel that spreads landmark residuals over the skin
 SPREAD_NOISE = 3e-4
+LIP_REACH_CM = 0.35  # of what the lip line does to the lip around it
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,24 @@ class IctHead:
         hidden = np.flatnonzero(used & ~on_line & (part != skin))
         nearest = cKDTree(self.neutral[lines]).query(self.neutral[hidden])[1]
         return hidden, lines[nearest]
+
+    @cached_property
+    def lip_neighbourhood(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """For the upper and the lower lip line: vertices that go with it, the line's vertex, weights."""
+        opened = self.neutral + 0.9 * self.expression[self.names.index("jawOpen")]
+        skin = np.arange(SKIN_VERTICES)
+        lines = np.concatenate([INNER_LIP_UPPER, INNER_LIP_LOWER])
+        distance, nearest = cKDTree(opened[lines]).query(opened[skin])
+        weights = np.exp(-((distance / LIP_REACH_CM) ** 2)).astype(np.float32)
+        hidden, front = self.linings
+        weights[hidden], nearest[hidden] = 1, [np.flatnonzero(lines == v)[0] if v in lines else 0 for v in front]
+        weights[hidden[~np.isin(front, lines)]] = 0
+        out = []
+        for upper in (True, False):
+            chosen = (weights > 0.02) & ((nearest < len(INNER_LIP_UPPER)) == upper)
+            out.append((skin[chosen], lines[nearest[chosen]], weights[chosen]))
+        # the corners belong to both lines and stay where they are
+        return tuple((v, n, np.where(np.isin(n, lines[[0, len(INNER_LIP_UPPER) - 1]]), 0, w)) for v, n, w in out)
 
     @cached_property
     def spread(self) -> np.ndarray:

@@ -52,6 +52,8 @@ CHIN_LANDMARK = 152
 EXPRESSION_REACH = 2.0  # cm that an expression pulls on skin beyond the face mesh
 FACE_IN_FRONT = 0.8  # cm
 SHEET_IN_FRONT = 0.2  # cm, of the skull
+LASHES = 0.55  # how dark the lash line of a closed eye is drawn: without it trackers see a half-open eye
+SEAM = 0.45  # how dark the line between lips is drawn that were apart in the photograph
 LID_LINES = {
     "R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER, 468),
     "L": (LEFT_LID_UPPER, LEFT_LID_LOWER, 473),
@@ -166,7 +168,7 @@ class Scene:
         marks[:, :2] += MARGIN
         self.marks = marks
         self.fit = fit_face(head, marks)
-        self.animator = Animator(head, self.fit)
+        self.animator = Animator(head, self.fit, (rng.uniform(0, 0.22), rng.uniform(0, 0.24)))
         self.person = cv2.copyMakeBorder(person, *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
         moved = Crop(crop.cx + MARGIN, crop.cy + MARGIN, crop.side)
         self._to_view = moved.matrix(size)
@@ -282,11 +284,11 @@ class Scene:
         lower = np.stack([INNER_LIP_LOWER, _opposite(self._source, INNER_LIP_LOWER, OUTER_LIP_LOWER)])
         gap = self._gap(self._source)
         self._source_gap = gap
-        inset = np.clip(gap / 4, 0, 1) * 1.0  # pixels: keep teeth out of the lips
+        inset = np.clip(gap / 4, 0, 1) * 1.3  # pixels: keep teeth out of the lips
         for line, opposite in (upper, lower):
             away = places[opposite] - places[line]
             length = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-3)
-            places[line] += away / length * np.minimum(inset, 0.35 * length)
+            places[line] += away / length * np.minimum(inset, 0.5 * length)
         hidden, front = head.linings
         places[hidden] = places[front]
         self._face_places = places
@@ -323,7 +325,8 @@ class Scene:
         skin = np.median([photo[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).mean(0) for x, y in face], 0)
         light = float(skin @ [0.3, 0.59, 0.11])
         self.has_teeth = False
-        tooth = np.array([1.0, 0.94, 0.85]) * np.clip(light * rng.uniform(1.05, 1.25), 90, 235)
+        tint = 0.7 * np.array([1.03, 1.0, 0.9]) + 0.3 * skin / max(light, 1.0)
+        tooth = tint * np.clip(light * rng.uniform(1.1, 1.35), 90, 230)
         if self._source_gap > 2.5 and (inner > 0.5).sum() > 25:
             pixels = photo[inner > 0.5]
             brightness = pixels @ np.array([0.3, 0.59, 0.11], np.float32)
@@ -336,11 +339,11 @@ class Scene:
         lip = np.median(photo[at[:, 1], at[:, 0]], 0)
         red = 0.5 * lip + 0.5 * np.array([0.75, 0.38, 0.36]) * light
         self._mouth_colours = {
-            "socket": red * 0.45,
-            "gums": red * 0.9,
+            "socket": red * 0.5,
+            "gums": red * 1.0,
             "teeth": np.clip(tooth, 0, 240),
         }
-        self._lip_colour = lip
+        self._mouth_depth = rng.uniform(0.2, 0.7)
         self._mouth_mask = cv2.GaussianBlur(inner, (0, 0), 0.7)
         normals = _normals(self.fit.shape, self.head.triangles(slice(SOCKET_QUADS.start, TEETH_QUADS.stop)))
         self._mouth_normals = normals
@@ -472,8 +475,8 @@ class Scene:
                 mask = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None]
                 image[box] += (eye.astype(np.float32) * shade - image[box]) * mask
             if closed > 0.35:
-                strength = 0.75 * min(1.0, (closed - 0.35) / 0.5)
-                line = _line_mask(fine[up[2:-2], :2] - [low_x, low_y], size, 1.6 * unit / 2, 0.35 * unit)
+                strength = LASHES * min(1.0, (closed - 0.35) / 0.5)
+                line = _line_mask(fine[up[2:-2], :2] - [low_x, low_y], size, 1.2 * unit / 2, 0.35 * unit)
                 dark = np.array([38, 28, 24], np.float32)
                 image[box] += (dark - image[box]) * (strength * line)[..., None]
 
@@ -495,11 +498,14 @@ class Scene:
         if self._source_gap > 1.2 and gap < 1.5:
             # lips that met: the photograph has no seam there
             seam = 0.5 * (fine[INNER_LIP_UPPER, :2] + _along(fine[INNER_LIP_LOWER, :2], fine[INNER_LIP_UPPER, :2]))
-            line = _line_mask(seam - origin, size, 1.5 * unit / 2, 0.55 * unit)
-            image[box] *= 1 - (0.55 * min(1.0, self._source_gap / 3) * line)[..., None]
+            line = _line_mask(seam - origin, size, 0.9 * unit / 2, 0.4 * unit)
+            image[box] *= 1 - (SEAM * min(1.0, self._source_gap / 3) * line)[..., None]
         if gap < 0.5:
             return
         painted = self._paint_mouth(points, fine, origin, size, rotation)
+        # the upper lip's shadow, which the photograph's teeth have already
+        lip = _line_mask(fine[INNER_LIP_UPPER, :2] - origin, size, 2.5 * unit, 1.2 * unit)
+        painted *= 1 - 0.3 * lip[..., None]
         if self._source_gap > 2.0:
             self._copy_teeth(painted, target, fine, origin, size)
         mask = polygon_mask(polygon - origin, size)
@@ -518,7 +524,7 @@ class Scene:
         normals = self._mouth_normals @ rotation.T
         lit = np.abs(normals @ self._light)
         deep = np.clip((lip_z - 0.4 - points[first:, 2]) / 3.2, 0, None)
-        shade = (0.6 + 0.4 * lit[first:]) * np.exp(-0.55 * deep - 0.1 * deep**2)
+        shade = (0.6 + 0.4 * lit[first:]) * np.exp(-self._mouth_depth * deep - 0.1 * deep**2)
         # less light towards the corners
         side = np.clip(np.abs(points[first:, 0]) / 2.6, 0, 1.2)
         shade *= 1 - 0.4 * side**2
