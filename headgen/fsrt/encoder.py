@@ -70,7 +70,7 @@ class SourceEncoder(nn.Module):
 
         Args:
             images: (B, S, 3, H, W) in [0, 1].
-            keypoints: (B, S, P, 2) in units of the picture ([-1, 1]; beyond it where a crop has cut them off).
+            keypoints: (B, S, P, 2) in [-1, 1] on the picture (beyond it where a crop has cut them off).
             expression: (B, S, E).
 
         Returns:

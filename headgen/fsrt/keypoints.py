@@ -67,7 +67,7 @@ class _ConvBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Halves the picture `blocks` times and doubles it again, joining each size with its like on the way down.
+    """Halves the picture `blocks` times and doubles it again, joined by each size on the way down.
 
     Args:
         inputs: channels of the input.

@@ -1,15 +1,16 @@
 """FSRT: Facial Scene Representation Transformer (Rochow et al., CVPR 2024, arXiv 2404.09736).
 
-Four networks: a key-point detector and an expression encoder say how a face is held and what it does, a source
-encoder makes a set-latent of one or more pictures of a person, a pixel decoder asks it for the colour of each
-point of the driven picture.  Parameters and numerics are those of the official program, so that its checkpoints
-can be converted (`headgen.fsrt.checkpoints`).
+Four networks: a key-point detector and an expression encoder say how a face is held and what it does, a
+source encoder makes a set-latent of one or more pictures of a person, a pixel decoder asks it for the colour
+of each point of the driven picture.  Parameters and numerics are those of the official program, so that its
+checkpoints can be converted (`headgen.fsrt.checkpoints`).
 
 Shapes: B sets, S sources a set, H x W pixels, Q queries, P key points, E expression width.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -149,6 +150,12 @@ class FSRT(ModelMixin, ConfigMixin):
             decoder_hidden,
             tuple(decoder_render),
         )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> FSRT:
+        """Reads a folder that `save_pretrained` wrote; see diffusers' `ModelMixin.from_pretrained`."""
+        kwargs.setdefault("low_cpu_mem_usage", False)  # True needs accelerate, and saves little at this size
+        return super().from_pretrained(folder, **kwargs)
 
     @classmethod
     def from_config_name(cls, name: str) -> FSRT:

@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Multi-head attention of tokens to a context; projections without bias but the last.
 
-    The context's keys and values are computed apart (`project`), so that they can be kept while the tokens change.
+    The context's keys and values are computed apart (`project`), to be kept while the tokens change.
 
     Args:
         width: D.
