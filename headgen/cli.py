@@ -259,6 +259,7 @@ def _tidy_help(parser: Any, command: Command) -> None:
 
 
 def _plain_types(text: str) -> str:
+    text = re.sub(r"type: Literal\[[^]]*\], ", "", text)  # the choices stand beside the option already
     return re.sub(r"<class '([\w.]+)'>", r"\1", text)
 
 

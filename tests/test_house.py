@@ -24,7 +24,7 @@ ALLOWED = {
     "hub": {"errors", "progress", "media", "fsrt"},
     "faces": {"errors", "progress", "media"},
     "nn": {"errors"},
-    "fsrt": {"errors", "progress", "media", "faces", "nn", "hub", "reenact"},
+    "fsrt": {"errors", "progress", "media", "faces", "nn"},
     "synth": {"errors", "progress", "media", "faces"},
     "prepare": {"errors", "progress", "media", "faces"},
     "reenact": {"errors", "progress", "media", "faces", "fsrt", "hub"},
