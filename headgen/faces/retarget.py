@@ -1,0 +1,185 @@
+"""From a driver's landmarks to the landmarks that the source should have.
+
+Our design: the paper transfers key points and an expression vector; here the tracked mesh is transferred in
+three dimensions.  The head turns by the driver's rotation relative to the reference frame, the expression is
+the change of the driver's frontal landmarks, in units of the outer eye distance, added to the source's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from headgen.errors import InputError
+from headgen.faces import mesh
+
+Motion = Literal["relative", "absolute"]
+Region = Literal["all", "pose", "expression", "eyes", "lips"]
+
+_LIP_COLUMNS = (  # outer upper, inner upper, inner lower, outer lower
+    (40, 80, 88, 91), (39, 81, 178, 181), (37, 82, 87, 84), (0, 13, 14, 17), (267, 312, 317, 314),
+    (269, 311, 402, 405), (270, 310, 318, 321), (185, 191, 95, 146), (409, 415, 324, 375),
+)  # fmt: skip
+_UPPER_LIP = (0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191,
+              267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415)  # fmt: skip
+_EYES = (
+    (mesh.EYE_RIGHT, mesh.IRIS_RIGHT, ((159, 145), (158, 153), (160, 144))),
+    (mesh.EYE_LEFT, mesh.IRIS_LEFT, ((386, 374), (385, 380), (387, 373))),
+)
+_ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
+
+
+@dataclass(frozen=True)
+class RetargetOptions:
+    """How a driver's motion is applied to a source."""
+
+    motion: Motion = "relative"
+    """`relative`: changes since the reference frame; `absolute`: the driver's own pose and openings."""
+    region: Region = "all"
+    """What moves: everything, the head pose, the whole expression, the eyes and brows, or the lips and jaw."""
+    multiplier: float = 1.0
+    """Strength of pose and expression changes."""
+    eyes: float = 1.0
+    """Strength of lid and brow changes, on top of `multiplier`."""
+    lips: float = 1.0
+    """Strength of mouth and jaw changes, on top of `multiplier`."""
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            InputError: a value that is not offered or out of range.
+        """
+        for name, choices in (("motion", get_args(Motion)), ("region", get_args(Region))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name}={getattr(self, name)!r} is unknown; choose from {', '.join(choices)}.")
+        for name in ("multiplier", "eyes", "lips"):
+            if not 0 <= getattr(self, name) <= 3:
+                raise InputError(f"{name}={getattr(self, name)} is out of range; give a value from 0 to 3.")
+
+
+def region_weights() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much each landmark belongs to the eye region and to the mouth region: two (478,) in [0, 1].
+
+    Points of neither (forehead, nose bridge, temples) keep their place: what the tracker reports of them
+    in a driver is mostly its own error when the head turns.
+    """
+    face = mesh.mean_face().astype(np.float64)
+
+    def near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float64]:
+        gap = np.linalg.norm(face[:, None, :2] - face[None, list(loop), :2], axis=2).min(1)
+        return np.clip((outer - gap) / (outer - inner), 0, 1)
+
+    eyes = np.maximum.reduce(
+        [near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.1, 0.25), near(mesh.BROW_RIGHT + mesh.BROW_LEFT, 0.08, 0.25)]
+    )
+    eyes[[*mesh.IRIS_RIGHT, *mesh.IRIS_LEFT]] = 1
+    mouth = near(mesh.LIPS_OUTER, 0.12, 0.5)
+    jaw = np.clip((-0.62 - face[:, 1]) / 0.2, 0, 1)  # chin and jaw line follow the mouth
+    mouth = np.maximum(mouth, jaw) * (1 - eyes)
+    return eyes, mouth
+
+
+def _opening(frontal: NDArray, pairs: tuple[tuple[int, int], ...]) -> float:
+    return float(np.mean([np.linalg.norm(frontal[i] - frontal[j]) for i, j in pairs]))
+
+
+class Retargeter:
+    """Carries a driver's motion over to one source.
+
+    Args:
+        source: (478, 3) the source's landmarks in pixels.
+        reference: (478, 3) the driver's landmarks in the frame from which relative motion counts.
+        options: what to transfer and how strongly.
+        driver_scale: source pixels per driver pixel for absolute placement; from the face sizes by default.
+    """
+
+    def __init__(self, source: NDArray, reference: NDArray, options: RetargetOptions | None = None) -> None:
+        self.options = options or RetargetOptions()
+        self._source_pose = mesh.fit_pose(source)
+        self._source = self._source_pose.frontal
+        own = mesh.fit_pose(reference)
+        self._identity = own.frontal  # aligned to the driver's own face, the pose does not follow the expression
+        self._reference = mesh.fit_pose(reference, self._identity)
+        eyes, mouth = region_weights()
+        o = self.options
+        self._eyes = eyes * (o.region in ("all", "expression", "eyes")) * o.eyes * o.multiplier
+        self._mouth = mouth * (o.region in ("all", "expression", "lips")) * o.lips * o.multiplier
+        self._turn = o.multiplier if o.region in ("all", "pose") else 0.0
+        self._base = self._source if o.motion == "relative" else self._meet(self._source, self._identity)
+
+    def _meet(self, frontal: NDArray, driver: NDArray) -> NDArray:
+        """The source's frontal face with the mouth and lids as far open as the driver's."""
+        out = frontal.copy()
+        if self._mouth.any():
+            inner = [(c[1], c[2]) for c in _LIP_COLUMNS[1:6]]
+            extra = (_opening(driver, tuple(inner)) - _opening(frontal, tuple(inner))) / 2
+            up = np.zeros(len(frontal))
+            up[list(_UPPER_LIP)] = 0.35
+            width = np.clip(1 - np.abs(frontal[:, 0] / (0.5 * np.linalg.norm(frontal[61] - frontal[291]))) ** 3, 0, 1)
+            down = self._mouth.clip(0, 1) * (frontal[:, 1] < (frontal[13, 1] + frontal[14, 1]) / 2) * (up == 0)
+            out[:, 1] += 2 * extra * width * up - 2 * extra * down * 0.65
+        for k, (contour, _, pairs) in enumerate(_EYES):
+            if self._eyes.any():
+                ratio = _opening(driver, pairs) / max(_opening(frontal, pairs), 1e-6)
+                side = _EYES[k][0]
+                width_ratio = np.linalg.norm(frontal[side[0]] - frontal[side[8]]) / max(
+                    float(np.linalg.norm(driver[side[0]] - driver[side[8]])), 1e-6
+                )
+                self._scale_lids(out, contour, ratio * width_ratio)
+        return out
+
+    @staticmethod
+    def _scale_lids(frontal: NDArray, contour: tuple[int, ...], ratio: float) -> None:
+        """Scales the opening of one eye in place: upper and lower lid towards their middle line."""
+        upper, lower = list(contour[1:8]), list(contour[:8:-1])
+        middle = 0.3 * frontal[upper] + 0.7 * frontal[lower]
+        frontal[upper] = middle + ratio * (frontal[upper] - middle)
+        frontal[lower] = middle + ratio * (frontal[lower] - middle)
+
+    def expression(self, landmarks: NDArray) -> tuple[NDArray[np.float64], mesh.Pose]:
+        """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
+        pose = mesh.fit_pose(landmarks, self._identity)
+        change = pose.frontal - self._reference.frontal
+        out = self._base + change * self._mouth[:, None]
+        eye_change = change * self._eyes[:, None]
+        out += eye_change
+        for contour, iris, pairs in _EYES:
+            # An eye closes when the driver's does, whatever the two eyes' sizes.
+            theirs = _opening(self._reference.frontal, pairs)
+            ours = _opening(self._base, pairs)
+            ids = list(contour)
+            out[ids] += eye_change[ids] * (ours / max(theirs, 1e-6) - 1)
+            width = np.linalg.norm(self._base[contour[0]] - self._base[contour[8]])
+            their_width = np.linalg.norm(self._reference.frontal[contour[0]] - self._reference.frontal[contour[8]])
+            ids = list(iris)
+            out[ids] += eye_change[ids] * (width / max(float(their_width), 1e-6) - 1)
+            gap = out[list(contour[1:8]), 1] - out[list(contour[:8:-1]), 1]
+            for k in np.flatnonzero(gap < 0):  # lids may not cross
+                i, j = contour[1 + k], contour[15 - k]
+                out[[i, j], 1] = out[[i, j], 1].mean()
+        for outer_up, up, low, outer_low in _LIP_COLUMNS:  # nor may lips
+            cross = out[low, 1] - out[up, 1]
+            if cross > 0:
+                out[[up, outer_up], 1] += cross / 2
+                out[[low, outer_low], 1] -= cross / 2
+        return out, pose
+
+    def __call__(self, landmarks: NDArray) -> NDArray[np.float64]:
+        """Target landmarks (478, 3) in the source's pixels for one driving frame (478, 3)."""
+        frontal, pose = self.expression(landmarks)
+        source, reference = self._source_pose, self._reference
+        if self.options.motion == "absolute":
+            turned = pose.rotation if self._turn else source.rotation
+            if self._turn not in (0.0, 1.0):
+                turned = Rotation.from_rotvec(self._turn * Rotation.from_matrix(turned).as_rotvec()).as_matrix()
+        else:
+            step = Rotation.from_matrix(pose.rotation @ reference.rotation.T).as_rotvec()
+            turned = Rotation.from_rotvec(self._turn * step).as_matrix() @ source.rotation
+        zoom = np.clip((pose.scale / reference.scale) ** self._turn, 1 / _ZOOM_LIMIT, _ZOOM_LIMIT)
+        shift = (pose.translation - reference.translation) * (source.scale / reference.scale) * self._turn
+        return mesh.Pose(turned, source.scale * zoom, source.translation + shift, frontal).project(frontal)

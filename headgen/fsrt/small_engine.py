@@ -1,0 +1,137 @@
+"""Running fsrt-small: photographs in, frames of the moving photograph out.
+
+The network predicts at 128 and 256 pixels a side; its flow is applied to the photograph at the photograph's
+own resolution, so that skin, hair and cloth stay as sharp as they are (the detail transfer of this model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headgen.faces import mesh
+from headgen.faces.crop import Crop, portrait_crop
+from headgen.fsrt import conditioning
+from headgen.fsrt.small import FSRTSmall, SourceState
+
+NETWORK_SIZE = 256
+CROP_SCALE = 1.15
+"""Side of the crop relative to the usual portrait crop: the motion must end inside of it."""
+
+
+class SmallEngine:
+    """Reenacts one person with `FSRTSmall`.
+
+    Args:
+        model: the network.
+        device: where it runs.
+        dtype: of the network's arithmetic.
+    """
+
+    def __init__(
+        self, model: FSRTSmall, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._window = torch.from_numpy(conditioning.border_window(conditioning.GRID)).to(self.device)
+
+    def prepare(self, images: Sequence[NDArray[np.uint8]], landmarks: Sequence[NDArray]) -> None:
+        """Encodes the sources, once.
+
+        Args:
+            images: (H, W, 3) uint8 RGB, one or more photographs of the same person; the first is the one that
+                moves, the others tell the network what the first does not show.
+            landmarks: (478, 3) for each, in its pixels.
+        """
+        self.image, self.landmarks = images[0], np.asarray(landmarks[0], np.float64)
+        crops = [portrait_crop(p, scale=CROP_SCALE) for p in landmarks]
+        side = round(crops[0].side)
+        left, top = round(crops[0].cx - (side - 1) / 2), round(crops[0].cy - (side - 1) / 2)
+        # On whole pixels, so that the crop is a slice of the picture.
+        crops[0] = Crop(left + (side - 1) / 2, top + (side - 1) / 2, side)
+        self.crop, self.side, self._origin = crops[0], side, (left, top)
+        inputs, maps = [], []
+        for k, (image, points, crop) in enumerate(zip(images, landmarks, crops, strict=True)):
+            inputs.append(crop.take(image, NETWORK_SIZE, border="reflect"))
+            geometry = conditioning.FaceGeometry.of_source(
+                crop.to_crop(points, NETWORK_SIZE).astype(np.float64), NETWORK_SIZE
+            )
+            maps.append(geometry.draw().maps())
+            if k == 0:
+                self._geometry = geometry
+                self._scalars = conditioning.scalars(geometry.vertices[: mesh.N_LANDMARKS], geometry.pose)
+        pixels = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2).float().div(255)
+        with torch.inference_mode(), self._precision():
+            self._state: SourceState = self.model.encode(
+                pixels[None].to(self.device), torch.from_numpy(np.stack(maps))[None].to(self.device)
+            )
+        self._photograph = crops[0].take(self.image, side, border="reflect")
+        line = np.arange(side, dtype=np.float32)
+        self._places = np.stack(np.meshgrid(line, line), -1)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def _condition(self, targets: Sequence[NDArray]) -> tuple[Tensor, Tensor, Tensor]:
+        maps, priors, scalars = [], [], []
+        for target in targets:
+            points = self.crop.to_crop(target, NETWORK_SIZE).astype(np.float64)
+            geometry = self._geometry.moved_to(points)
+            drawing = geometry.draw()
+            maps.append(drawing.maps())
+            priors.append(conditioning.prior_flow(self._geometry, drawing))
+            now = conditioning.scalars(points, geometry.pose)
+            scalars.append(np.concatenate([self._scalars, now, now - self._scalars]))
+        return tuple(torch.from_numpy(np.stack(x)).to(self.device) for x in (maps, priors, scalars))  # type: ignore[return-value]
+
+    def render(self, targets: Sequence[NDArray]) -> list[NDArray[np.uint8]]:
+        """Draws the source's crop with other landmarks.
+
+        Args:
+            targets: (478, 3) each, in pixels of the first photograph.
+
+        Returns:
+            Crops (side, side, 3) uint8 for `place`.
+        """
+        maps, prior, scalars = self._condition(targets)
+        with torch.inference_mode(), self._precision():
+            out = self.model(
+                self._state, maps.contiguous(memory_format=torch.channels_last), prior, scalars, self._window
+            )
+        flows = out.flow.float().permute(0, 2, 3, 1).numpy(force=True)
+        shares = (1 - out.mask.float())[:, 0].numpy(force=True)
+        colours = out.colour.float().permute(0, 2, 3, 1).numpy(force=True)
+        return [self._compose(*one) for one in zip(flows, shares, colours, strict=True)]
+
+    def _compose(self, flow: NDArray, share: NDArray, colour: NDArray) -> NDArray[np.uint8]:
+        """Moves the photograph at its own resolution and lays the drawn colours over it."""
+        n = self.side
+        shift = cv2.resize(flow, (n, n), interpolation=cv2.INTER_LINEAR) * np.float32(n / 2)
+        moved = cv2.remap(
+            self._photograph, self._places + shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        rows, columns = (np.flatnonzero((share > 0.004).any(axis)) for axis in (1, 0))
+        if len(rows) == 0:
+            return moved
+        zoom = n / share.shape[0]
+        y0, y1 = int(rows[0] * zoom), min(n, int(np.ceil((rows[-1] + 1) * zoom)))
+        x0, x1 = int(columns[0] * zoom), min(n, int(np.ceil((columns[-1] + 1) * zoom)))
+        drawn = cv2.resize(np.dstack([colour * 255, share]), (n, n), interpolation=cv2.INTER_LINEAR)[y0:y1, x0:x1]
+        part = moved[y0:y1, x0:x1].astype(np.float32)
+        part += drawn[..., 3:] * (drawn[..., :3] - part)
+        moved[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)
+        return moved
+
+    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The whole photograph with a rendered crop in its place (motion ends before the crop's border)."""
+        frame = self.image.copy()
+        left, top = self._origin
+        height, width = frame.shape[:2]
+        x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + self.side), min(height, top + self.side)
+        frame[y0:y1, x0:x1] = crop[y0 - top : y1 - top, x0 - left : x1 - left]
+        return frame

@@ -1,0 +1,370 @@
+"""Reenact: one or more photographs of a person move like a driving video.
+
+    source(s), driving video -> track faces -> encode the source once -> for each chunk of driving frames:
+    retarget the landmarks, draw, place into the photograph, write
+
+Nothing holds the whole video: frames wait only as long as the smoother looks ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen import hub
+from headgen.errors import InputError
+from headgen.faces.crop import Crop, VideoCropper
+from headgen.faces.retarget import Motion, Region, RetargetOptions
+from headgen.faces.smoothing import LandmarkSmoother
+from headgen.faces.tracker import FaceTracker, MediaPipeTracker, Track
+from headgen.media import VideoReader, VideoWriter, read_image
+from headgen.media.output import check_output
+from headgen.media.provenance import container_metadata, record_path, write_run_record
+from headgen.media.video import VIDEO_SUFFIXES
+from headgen.progress import ProgressCallback, ProgressEvent
+
+logger = logging.getLogger(__name__)
+
+Start = Literal["first", "best"]
+FrameMode = Literal["full", "crop"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+SMALLEST_FACE = 20.0
+"""Least distance of the outer eye corners in pixels at which a face can be reenacted."""
+_CHUNK = 4
+_BEST_SAMPLE = 600  # driving frames looked at for the best start, at most
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A source photograph with its face."""
+
+    path: Path
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+    landmarks: NDArray[np.float32]
+    """(478, 3) in pixels of the image."""
+
+
+@dataclass(frozen=True)
+class DrivingFrame:
+    """What an engine is told of one driving frame."""
+
+    landmarks: NDArray[np.float64] | None
+    """(478, 3) smoothed, in pixels of the driving video; None as long as no face has been seen."""
+    image: NDArray[np.uint8]
+    crop: Crop | None
+    """Steady square around the driver's face, for engines that look at pixels."""
+
+
+class Engine(Protocol):
+    """A reenactment model, from photographs and driving frames to pictures."""
+
+    looks_at_pixels: bool
+    """Whether `DrivingFrame.crop` is needed."""
+
+    def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
+        """Encodes the sources; `reference` is the driving frame from which relative motion counts."""
+
+    def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
+        """Crops of the moving source, (side, side, 3) uint8."""
+
+    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The whole photograph with a rendered crop in its place."""
+
+
+@dataclass(frozen=True)
+class Reenactment:
+    """What `reenact` made."""
+
+    output: Path
+    """The video."""
+    record: Path
+    """The run record beside it."""
+    frames: int
+    """Frames written: as many as the driving video has."""
+    fps: float
+    """Nominal frames per second, the driving video's."""
+    seconds: float
+    """How long it took."""
+
+
+def reenact(
+    source: list[Path],
+    driving: Path,
+    output: Path,
+    *,
+    model: str = "fsrt-small",
+    motion: Motion = "relative",
+    start: Start = "first",
+    frame: FrameMode = "full",
+    region: Region = "all",
+    multiplier: float = 1.0,
+    eyes: float = 1.0,
+    lips: float = 1.0,
+    compare: bool = False,
+    max_size: int = 1280,
+    precision: Precision = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Reenactment:
+    """Makes photographs of a person move like a driving video.
+
+    The output has the driving video's frames, times and sound. A run record `OUTPUT.json` is written beside it.
+
+    Args:
+        source: one photograph of the person, or several; the first one is what moves.
+        driving: the video whose motion is taken over.
+        output: the video to be written (.mp4, .mov or .mkv).
+        model: name of the model, see `headgen weights list`.
+        motion: `relative` adds the driver's changes to the source's own pose and expression; `absolute` takes the
+            driver's head pose and how far the mouth and the eyes are open as they are.
+        start: driving frame from which relative motion counts: the `first` with a face, or the one `best` matching
+            the source.
+        frame: `full` keeps the whole photograph, `crop` writes the square around the head.
+        region: what moves: `all`, only the head `pose`, only the `expression`, only `eyes` and brows, or only `lips`
+            and jaw.
+        multiplier: strength of the motion, 0 to 3.
+        eyes: strength of eye and brow motion, 0 to 3.
+        lips: strength of mouth and jaw motion, 0 to 3.
+        compare: write photograph, driving video and result side by side.
+        max_size: longest side of the output in pixels; a larger photograph is made smaller.
+        precision: arithmetic of the network; `auto` takes bfloat16 where the processor has it in hardware.
+        device: `auto`, `cpu`, `cuda`, ...
+        seed: kept in the run record; these models draw no random numbers.
+        progress: called after every frame.
+
+    Returns:
+        Where the video and its record lie, and how long it took.
+
+    Raises:
+        InputError: a file or an option that cannot be used.
+        WeightsError: an unknown model, or weights that are missing or damaged.
+    """
+    begun = time.perf_counter()
+    sources, driving, output = [Path(p) for p in source], Path(driving), Path(output)
+    options = RetargetOptions(motion, region, multiplier, eyes, lips)
+    _check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
+    if not sources:
+        raise InputError("no source photograph was given; name one with --source")
+    check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
+    engine, weights = _engine(model, options, precision, device)
+    with MediaPipeTracker() as tracker, VideoReader(driving) as reader:
+        portraits = [_portrait(path, tracker, max_size) for path in sources]
+        reference = _best_start(reader, tracker, portraits[0], progress) if start == "best" else None
+        info = reader.info
+        writer = VideoWriter(
+            output,
+            info.fps,
+            time_base=info.time_base,
+            audio_from=driving if info.has_audio else None,
+            metadata=container_metadata(model),
+        )
+        with writer:
+            frames = 0
+            for picture, source_frame, moment in _rendered(engine, portraits, reader, tracker, reference):
+                shown = picture if frame == "crop" else engine.place(picture)
+                if compare:
+                    shown = _side_by_side(portraits[0].image, source_frame, shown)
+                writer.write(shown, moment)
+                frames += 1
+                if progress is not None:
+                    progress(ProgressEvent("reenact", frames, info.frames))
+    seconds = time.perf_counter() - begun
+    try:
+        record = write_run_record(
+            output,
+            command="reenact",
+            model=model,
+            inputs={"source": sources, "driving": [driving]},
+            weights=weights,
+            options={
+                "motion": motion, "start": start, "frame": frame, "region": region, "multiplier": multiplier,
+                "eyes": eyes, "lips": lips, "compare": compare, "max_size": max_size, "precision": precision,
+                "device": device,
+            },  # fmt: skip
+            seed=seed,
+            notes={"frames": frames, "seconds": round(seconds, 2)},
+        )
+    except BaseException:
+        output.unlink(missing_ok=True)  # an output without its record would not say what it is
+        record_path(output).unlink(missing_ok=True)
+        raise
+    return Reenactment(output, record, frames, float(info.fps), seconds)
+
+
+def _engine(
+    model: str, options: RetargetOptions, precision: str, device: str
+) -> tuple[Engine, dict[str, str]]:
+    """The engine of a named model, and the SHA-256 of its weights by file name."""
+    from headgen.fsrt.engines import load_engine
+
+    files = hub.resolve(model)
+    return load_engine(files.folder, options, precision, device), files.sha256
+
+
+def _check_choices(**values: tuple[str, object]) -> None:
+    for name, (value, choices) in values.items():
+        if value not in get_args(choices):
+            raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(get_args(choices))}.")
+
+
+def _portrait(path: Path, tracker: FaceTracker, max_size: int) -> Portrait:
+    """Reads a photograph and finds its face."""
+    image = read_image(path)
+    longest = max(image.shape[:2])
+    if longest > max_size:
+        width, height = (max(1, round(n * max_size / longest)) for n in image.shape[1::-1])
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    track = tracker.track(image, still=True)
+    if track is None:
+        raise InputError(
+            f"{path}: no face was found in this picture; use a photograph that shows the face from the front, "
+            "well lit and not covered"
+        )
+    if track.n_faces > 1:
+        logger.warning("%s: %d faces were found, the largest is used; crop the picture to choose another", path, track.n_faces)
+    _check_size(path, track, image)
+    return Portrait(path, image, track.landmarks)
+
+
+def _check_size(path: Path, track: Track, image: NDArray) -> None:
+    if track.eye_distance < SMALLEST_FACE:
+        raise InputError(
+            f"{path}: the face is too small ({track.eye_distance:.0f} pixels between the outer eye corners, at least "
+            f"{SMALLEST_FACE:.0f} are needed); use a larger picture or one taken from closer"
+        )
+
+
+def _best_start(
+    reader: VideoReader, tracker: FaceTracker, portrait: Portrait, progress: ProgressCallback | None
+) -> NDArray[np.float32]:
+    """Landmarks of the driving frame whose pose and expression are most like the source's.
+
+    Long videos are looked at in steps; motion before the best frame is transferred like motion after it.
+    """
+    from headgen.faces.mesh import fit_pose
+    from headgen.fsrt.conditioning import scalars
+
+    def describe(landmarks: NDArray) -> NDArray:
+        return scalars(landmarks, fit_pose(landmarks))
+
+    wanted = describe(portrait.landmarks)
+    step = max(1, (reader.info.frames or 1) // _BEST_SAMPLE)
+    best, least = None, np.inf
+    tracker.reset()
+    for item in reader:
+        if item.index % step:
+            continue
+        track = tracker.track(item.image)
+        if progress is not None:
+            progress(ProgressEvent("look for the best start", item.index + 1, reader.info.frames))
+        if track is None:
+            continue
+        apart = float(np.square(describe(track.landmarks) - wanted).sum())
+        if apart < least:
+            best, least = track.landmarks, apart
+    if best is None:
+        raise _no_driver(reader.path)
+    return best
+
+
+def _no_driver(path: Path) -> InputError:
+    return InputError(f"{path}: no face was found in any frame of this video; use one that shows a face from the front")
+
+
+def _followed(
+    reader: VideoReader, tracker: FaceTracker, with_crops: bool
+) -> Iterator[tuple[DrivingFrame, Fraction]]:
+    """Driving frames with smoothed landmarks and, if wanted, steady crops, in order."""
+    smoother = LandmarkSmoother()
+    cropper = VideoCropper() if with_crops else None
+    waiting: deque[tuple[NDArray[np.uint8], Fraction]] = deque()
+    smoothed: deque[NDArray | None] = deque()
+    crops: deque[Crop | None] = deque()
+    tracker.reset()
+    seen = told = False
+
+    def ready() -> Iterator[tuple[DrivingFrame, Fraction]]:
+        while waiting and smoothed and (cropper is None or crops):
+            image, moment = waiting.popleft()
+            yield DrivingFrame(smoothed.popleft(), image, crops.popleft() if cropper else None), moment
+
+    for item in reader:
+        track = tracker.track(item.image)
+        landmarks = None if track is None else track.landmarks
+        if track is not None and not seen:
+            _check_size(reader.path, track, item.image)
+            seen = True
+        if track is not None and track.n_faces > 1 and not told:
+            logger.warning("%s: %d faces were found, the largest is followed", reader.path, track.n_faces)
+            told = True
+        waiting.append((item.image, item.time))
+        smoothed.extend(smoother.push(landmarks))
+        if cropper:
+            crops.extend(cropper.push(landmarks))
+        yield from ready()
+    if not seen:
+        raise _no_driver(reader.path)
+    smoothed.extend(smoother.flush())
+    if cropper:
+        crops.extend(cropper.flush())
+    yield from ready()
+
+
+def _rendered(
+    engine: Engine,
+    portraits: Sequence[Portrait],
+    reader: VideoReader,
+    tracker: FaceTracker,
+    reference: NDArray | None,
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
+    """Rendered crop, driving frame and time of every driving frame, in order.
+
+    While no face has been seen yet, the source stands still as in the first frame that shows one; while the face
+    is lost, it keeps its last motion.
+    """
+    pending: list[tuple[DrivingFrame, Fraction]] = []
+    prepared = False
+
+    def flush() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
+        drawn = engine.render([f for f, _ in pending])
+        for picture, (frame, moment) in zip(drawn, pending, strict=True):
+            yield picture, frame.image, moment
+        pending.clear()
+
+    last: NDArray | None = None
+    for frame, moment in _followed(reader, tracker, engine.looks_at_pixels):
+        last = frame.landmarks if frame.landmarks is not None else last
+        frame = DrivingFrame(last, frame.image, frame.crop)
+        if last is not None and not prepared:
+            engine.prepare(portraits, frame if reference is None else DrivingFrame(reference, frame.image, frame.crop))
+            prepared = True
+        pending.append((frame, moment))
+        if prepared and len(pending) >= _CHUNK:
+            yield from flush()
+    if pending:
+        yield from flush()
+
+
+def _side_by_side(*images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures of any size next to each other, at the height of the last."""
+    height = images[-1].shape[0]
+    scaled = [
+        i if i.shape[0] == height else cv2.resize(
+            i, (max(1, round(i.shape[1] * height / i.shape[0])), height), interpolation=cv2.INTER_AREA
+        )
+        for i in images
+    ]
+    return np.hstack(scaled)

@@ -1,0 +1,350 @@
+"""Training of fsrt-small: pairs of frames of one person, self-supervised reconstruction.
+
+Our design: the paper's random-pixel MSE is replaced by losses that fit a model which copies: the copied
+picture, the drawn colours and their blend are each compared with the driving frame, more closely at the mouth
+and the eyes, and fine grids are decoded on a random part of every frame.  The set-latent, key points from
+the driving frame and source frames of the same person are the paper's (section 3).
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from headgen.faces import mesh
+from headgen.fsrt import conditioning
+from headgen.fsrt.small import FSRTSmall, SmallOutput
+from headgen.training.data import ClipStore, Pair, PairDataset, RangeSampler
+
+Batch = dict[str, Tensor]
+
+
+def condition(source_landmarks: np.ndarray, target_landmarks: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """The network's inputs for one source and one target, from their landmarks in pixels of the crop.
+
+    Returns:
+        `source_maps` (P, G, G), `maps` (P, G, G), `prior` (2, G, G), `scalars` (3K,).
+    """
+    source = conditioning.FaceGeometry.of_source(source_landmarks, size)
+    target = source.moved_to(target_landmarks)
+    drawing = target.draw()
+    a = conditioning.scalars(source_landmarks, source.pose)
+    b = conditioning.scalars(target_landmarks, target.pose)
+    return {
+        "source_maps": source.draw().maps(),
+        "maps": drawing.maps(),
+        "prior": conditioning.prior_flow(source, drawing),
+        "scalars": np.concatenate([a, b, b - a]),
+    }
+
+
+class SmallAugment:
+    """Turns a pair of frames into a training sample; a picklable transform for `PairDataset`.
+
+    Source and driving frame are mirrored, scaled, shifted and turned together, and share one colour jitter.
+
+    Args:
+        size: pixels a side of the crops.
+        augment: False for validation.
+    """
+
+    def __init__(self, size: int = 256, augment: bool = True) -> None:
+        self.size, self.augment = size, augment
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns `source`, `driving` (3, H, W) uint8, `driving_landmarks` and what `condition` gives."""
+        images = [*pair["source"], pair["driving"]]
+        points = [*pair["source_landmarks"], pair["driving_landmarks"]]
+        if self.augment:
+            matrix, mirror = self._transform(rng)
+            images = [
+                cv2.warpAffine(
+                    i,
+                    matrix,
+                    (self.size, self.size),
+                    flags=cv2.INTER_CUBIC,
+                    borderMode=cv2.BORDER_REFLECT_101,
+                )
+                for i in images
+            ]
+            scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+            points = [
+                np.column_stack([p[:, :2] @ matrix[:, :2].T + matrix[:, 2], p[:, 2] * scale]) for p in points
+            ]
+            if mirror:
+                points = [p[mesh.mirror_index()] for p in points]
+            table = self._colours(rng)
+            images = [table(i) for i in images]
+        points = [p.astype(np.float64) for p in points]
+        told = points[-1] + rng.normal(0, 0.12, points[-1].shape) if self.augment else points[-1]
+        sample = condition(points[0], told, self.size)
+        return {
+            "source": images[0].transpose(2, 0, 1),
+            "driving": images[-1].transpose(2, 0, 1),
+            **sample,
+        }
+
+    def _transform(self, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+        """A random similarity (2, 3) on the crop's pixels, and whether it mirrors."""
+        mirror = bool(rng.random() < 0.5)
+        turn = np.deg2rad(rng.normal(0, 4))
+        scale = np.exp(rng.normal(-0.06, 0.1))
+        shift = rng.normal(0, 0.02, 2) * self.size
+        centre = (self.size - 1) / 2
+        linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        if mirror:
+            linear = linear @ np.diag([-1.0, 1.0])
+        offset = centre + shift - linear @ [centre, centre]
+        return np.column_stack([linear, offset]), mirror
+
+    @staticmethod
+    def _colours(rng: np.random.Generator) -> Any:
+        """One random change of brightness, contrast, saturation and white balance."""
+        gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.05, 3))
+        lift, gamma = rng.normal(0, 8), np.exp(rng.normal(0, 0.12))
+        saturation = 0.0 if rng.random() < 0.05 else float(np.clip(rng.normal(1, 0.2), 0.3, 1.6))
+
+        def apply(image: np.ndarray) -> np.ndarray:
+            x = image.astype(np.float32)
+            grey = x @ np.float32([0.299, 0.587, 0.114])
+            x = grey[..., None] + saturation * (x - grey[..., None])
+            x = 255 * (np.clip(x, 0, 255) / 255) ** np.float32(gamma) * gain.astype(np.float32) + lift
+            return np.clip(x, 0, 255).astype(np.uint8)
+
+        return apply
+
+
+class SmallPairs(L.LightningDataModule):
+    """Pairs of frames from a folder of face clips.
+
+    Args:
+        data: folders in the format of `headgen.media.clips`.
+        batch_size: pairs a step.
+        workers: processes that prepare pairs; 0 prepares them in the training process.
+        cache: hold all frames in memory.
+        seed: base of all randomness of the data.
+    """
+
+    def __init__(
+        self, data: list[str], batch_size: int = 16, workers: int = 1, cache: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.folders, self.batch_size, self.workers = [Path(d) for d in data], batch_size, workers
+        self.cache, self.seed = cache, seed
+        self.start = 0
+        self._stores: dict[str, ClipStore] = {}
+
+    def _loader(self, split: str, start: int, count: int, augment: bool) -> DataLoader:
+        sets = []
+        for folder in self.folders:
+            key = f"{folder}:{split}"
+            if key not in self._stores:
+                self._stores[key] = ClipStore(folder, split, cache=self.cache)
+            sets.append(
+                PairDataset(self._stores[key], seed=self.seed, transform=SmallAugment(augment=augment))
+            )
+        chosen = sets[0] if len(sets) == 1 else Alternating(sets)
+        return DataLoader(
+            chosen,
+            batch_size=self.batch_size,
+            sampler=RangeSampler(start, count),
+            num_workers=self.workers,
+            prefetch_factor=4 if self.workers else None,
+            worker_init_fn=_alone,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """An endless stream that goes on where a resumed run stopped."""
+        done = self.trainer.global_step if self.trainer else 0
+        return self._loader("train", done * self.batch_size, 100_000_000, True)
+
+    def val_dataloader(self) -> DataLoader:
+        """A fixed set of pairs of people who are not trained on."""
+        return self._loader("val", 0, 4 * self.batch_size, False)
+
+
+def _alone(worker: int) -> None:
+    """A worker process is one of several: it takes one thread."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+class Alternating(torch.utils.data.Dataset[Any]):
+    """Takes pair i from each of several sets in turn."""
+
+    def __init__(self, sets: list[PairDataset]) -> None:
+        self.sets = sets
+
+    def __len__(self) -> int:
+        return len(self.sets[0])
+
+    def __getitem__(self, index: int) -> Any:
+        return self.sets[index % len(self.sets)][index]
+
+
+def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical differences of (B, C, h, w)."""
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+class SmallFSRTModule(L.LightningModule):
+    """Trains `FSRTSmall`; keeps a moving average of its weights, which is what is exported.
+
+    Args:
+        learning_rate: of AdamW, after warm-up.
+        warmup: steps of linear warm-up.
+        total: steps of the cosine decay, to a twentieth.
+        region: side, in cells of 64, of the part of each frame that is decoded in full; 64 for all of it.
+        mouth: weight of the mouth in all losses; skin counts 2, surroundings 1.
+        eyes: weight of the eyes.
+        average: decay of the moving average.
+        export: folder for `save_pretrained` after every validation; none if empty.
+        init: folder of a model to start from.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 6e-4,
+        warmup: int = 100,
+        total: int = 4000,
+        region: int = 32,
+        mouth: float = 6.0,
+        eyes: float = 4.0,
+        average: float = 0.995,
+        export: str = "",
+        init: str = "",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        model = FSRTSmall.from_pretrained(init) if init else FSRTSmall()
+        self.model = model.to(memory_format=torch.channels_last)
+        self.average_model = copy.deepcopy(self.model).requires_grad_(False)
+        self.register_buffer("window", torch.from_numpy(conditioning.border_window(conditioning.GRID)))
+
+    def decode(self, model: FSRTSmall, batch: Batch, region: tuple[int, int, int] | None) -> SmallOutput:
+        """One forward pass over a batch of pairs."""
+        source = batch["source"].float().div(255).unsqueeze(1)
+        last = torch.channels_last
+        state = model.encode(source, batch["source_maps"].unsqueeze(1))
+        maps = batch["maps"].contiguous(memory_format=last)
+        return model(state, maps, batch["prior"], batch["scalars"], self.window, region)
+
+    def losses(
+        self, batch: Batch, out: SmallOutput, region: tuple[int, int, int] | None
+    ) -> dict[str, Tensor]:
+        """Named loss terms of a decoded batch; their sum is minimised."""
+
+        def cut(x: Tensor, scale: int) -> Tensor:
+            if region is None:
+                return x
+            top, left, side = (scale * v for v in region)
+            return x[..., top : top + side, left : left + side]
+
+        target = cut(batch["driving"].float().div(255), 4)
+        maps = cut(batch["maps"], 2)
+        face, inside, eye, lips = (maps[:, i : i + 1] for i in (3, 4, 5, 6))
+        near_mouth = F.max_pool2d(inside + lips, 7, 1, 3).clamp(0, 1)
+        near_eye = F.max_pool2d(eye, 5, 1, 2)
+        weight = 1 + face + self.hparams.mouth * near_mouth + self.hparams.eyes * near_eye
+        weight = F.interpolate(weight, scale_factor=2, mode="nearest")
+        inside = F.interpolate(inside, scale_factor=2, mode="bilinear")
+        near_eye = F.interpolate(near_eye, scale_factor=2, mode="nearest")
+        terms = {
+            "image": 4 * (weight * (out.image - target).abs()).mean(),
+            "warped": (weight * (1 - inside) * (out.warped - target).abs()).mean(),
+            "colour": ((0.3 + 4 * inside + near_eye) * (out.colour - target).abs()).mean(),
+            "drawn": 0.05 * ((1 - out.mask) * (1 - inside) * (1 - near_eye)).mean(),
+        }
+        x, y, w = out.image, target, weight
+        edges = x.new_zeros(())
+        for _ in range(3):
+            gx, gy = gradients(x)
+            tx, ty = gradients(y)
+            edges = edges + (w[..., 1:] * (gx - tx).abs()).mean() + (w[..., 1:, :] * (gy - ty).abs()).mean()
+            x, y, w = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2), F.avg_pool2d(w, 2)
+        terms["edges"] = 2 * edges
+        bend = out.flow - cut(batch["prior"] * self.window, 2)
+        dx, dy = gradients(bend)
+        terms["bend"] = 2 * (dx.abs().mean() + dy.abs().mean())
+        return terms
+
+    def training_step(self, batch: Batch, step: int) -> Tensor:
+        side = int(self.hparams.region)
+        region = None
+        if side < 64:
+            # Faces lie in the middle of their crops: half of the squares hold the mouth, the others lie anywhere.
+            generator = torch.Generator().manual_seed(self.global_step)
+            draw = torch.rand(3, generator=generator)
+            if draw[2] < 0.5:
+                top, left = 14 + int(draw[0] * 12), 10 + int(draw[1] * 13)
+            else:
+                top, left = (int(v * (64 - side + 1)) for v in draw[:2])
+            region = (min(top, 64 - side), min(left, 64 - side), side)
+        terms = self.losses(batch, self.decode(self.model, batch, region), region)
+        loss = torch.stack(list(terms.values())).sum()
+        self.log_dict({f"train/{k}": v for k, v in terms.items()})
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        decay = min(self.hparams.average, (1 + self.global_step) / (10 + self.global_step))
+        with torch.no_grad():
+            for a, b in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
+                a.lerp_(b, 1 - decay)
+
+    def validation_step(self, batch: Batch, step: int) -> None:
+        out = self.decode(self.average_model, batch, None)
+        target = batch["driving"].float().div(255)
+        maps = F.interpolate(batch["maps"], scale_factor=2)
+        mouth = F.max_pool2d(maps[:, 4:5] + maps[:, 6:7], 9, 1, 4).clamp(0, 1)
+        error = (out.image - target) ** 2
+        for name, mask in (("face", maps[:, 3:4]), ("mouth", mouth), ("all", torch.ones_like(mouth))):
+            mse = (error * mask).sum() / (3 * mask.sum())
+            self.log(f"psnr/{name}", -10 * mse.log10(), prog_bar=True)
+        self.log("val/loss", torch.stack(list(self.losses(batch, out, None).values())).sum())
+        if step == 0:
+            self._sheet(batch, out)
+
+    def _sheet(self, batch: Batch, out: SmallOutput) -> None:
+        """Writes samples: source, copied, drawn, mask, result, truth, a row per pair."""
+        columns = [
+            batch["source"].float() / 255,
+            out.warped,
+            out.colour,
+            out.mask.expand(-1, 3, -1, -1),
+            out.image,
+            batch["driving"].float() / 255,
+        ]
+        rows = torch.cat(columns, 3)[:8].permute(0, 2, 3, 1).reshape(-1, 6 * columns[0].shape[-1], 3)
+        folder = Path(self.trainer.default_root_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = (rows.clamp(0, 1).numpy(force=True) * 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{self.global_step:06d}.png"), picture[..., ::-1])
+
+    def on_validation_epoch_end(self) -> None:
+        if self.hparams.export and not self.trainer.sanity_checking:
+            self.average_model.save_pretrained(self.hparams.export)
+
+    def configure_optimizers(self) -> Any:
+        p = self.hparams
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), p.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+
+        def factor(step: int) -> float:
+            if step < p.warmup:
+                return (step + 1) / p.warmup
+            done = min(1.0, (step - p.warmup) / max(1, p.total - p.warmup))
+            return 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
