@@ -50,10 +50,16 @@ NECK_TOP, NECK_LENGTH = 0.3, 5.5  # cm below the chin: where the neck stops foll
 HEAD_MIDDLE = np.array([0.0, 4.0, 1.0])  # cm: hair at the outline of the head is this far away
 CHIN_LANDMARK = 152
 EXPRESSION_REACH = 2.0  # cm that an expression pulls on skin beyond the face mesh
-FACE_IN_FRONT = 0.8  # cm
+FACE_IN_FRONT = 3.0  # cm, of the sheet: nothing but the face itself hides the face
 SHEET_IN_FRONT = 0.2  # cm, of the skull
 LASHES = 0.55  # how dark the lash line of a closed eye is drawn: without it trackers see a half-open eye
+SIDE_ANGLE = np.deg2rad(82)  # from the top of the head: down to where the ears begin
+SHELL_ANGLE = np.deg2rad(135)  # how far down the back of the head goes
+SHELL_SHARE = 0.97  # of the person's outline: the back of the head stays behind it
+BACK_CM = 8.5  # from the middle of the head to its back
+BACK_SHADE = 0.9
 SEAM = 0.45  # how dark the line between lips is drawn that were apart in the photograph
+LEAST_FACING = 0.25  # cosine: skin seen more obliquely in the photograph has too few pixels to be drawn first
 LID_LINES = {
     "R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER, 468),
     "L": (LEFT_LID_UPPER, LEFT_LID_LOWER, 473),
@@ -176,7 +182,7 @@ class Scene:
         self._source = self.fit.project(self.animator.source)
         self._prepare_background(rng)
         self._prepare_sheet()
-        self._prepare_skull()
+        self._prepare_shell()
         self._prepare_face()
         self._prepare_eyes()
         self._prepare_mouth(rng)
@@ -224,13 +230,7 @@ class Scene:
             cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)),
         )
         inside = near[sample[:, 1], sample[:, 0]] > 0
-        columns, rows = len(xs), len(ys)
-        index = np.arange(rows * columns).reshape(rows, columns)
-        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
-        triangles = np.concatenate([
-            np.stack([a, c, b], -1).reshape(-1, 3),
-            np.stack([a, d, c], -1).reshape(-1, 3),
-        ])  # fmt: skip
+        triangles = _grid_triangles(len(ys), len(xs))
         triangles = triangles[inside[triangles].any(1)]
         used, compact = np.unique(triangles, return_inverse=True)
         self._sheet_triangles = compact.reshape(-1, 3).astype(np.int32)
@@ -260,26 +260,68 @@ class Scene:
         t = np.clip(1 - (chin - NECK_TOP - points[:, 1]) / NECK_LENGTH, 0, 1)
         return (t * t * (3 - 2 * t)).astype(np.float32)
 
-    def _prepare_skull(self) -> None:
-        """Skin that the photograph hides takes its colour from the nearest part of the person that it shows."""
+    def _prepare_shell(self) -> None:
+        """The back of the head, which the photograph hides: half an ellipsoid, as wide as the person's hair.
+
+        Its colours are those just inside the person's outline, mirrored over it, from above the ears.
+        """
         inside = cv2.erode((self.person > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8))
         _, labels = cv2.distanceTransformWithLabels(
             1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
         ys, xs = np.nonzero(inside)
-        lookup = np.zeros((labels.max() + 1, 2), np.float32)
-        lookup[labels[ys, xs]] = np.stack([xs, ys], 1)
-        places = self._source[:SKIN_VERTICES, :2].copy()
+        self._nearest_inside = np.zeros((labels.max() + 1, 2), np.float32)
+        self._nearest_inside[labels[ys, xs]] = np.stack([xs, ys], 1)
+        self._inside, self._inside_labels = inside, labels
+
+        fit = self.fit
+        middle = fit.project(HEAD_MIDDLE[None].astype(np.float32))[0]
+        up = fit.rotation[:2, 1] * [1, -1]
+        up /= np.linalg.norm(up)
+        right = np.array([-up[1], up[0]])
+        # the outline of the head, seen from its middle: angles from the top
+        angles = np.linspace(-SHELL_ANGLE, SHELL_ANGLE, 61)
+        seen = np.clip(angles, -SIDE_ANGLE, SIDE_ANGLE)
+        directions = np.cos(seen)[:, None] * up + np.sin(seen)[:, None] * right
+        rays = np.arange(4.0, 16.0, 0.1) * fit.scale
+        places = middle[:2] + rays[None, :, None] * directions[:, None]
         height, width = self.photo.shape[:2]
         at = np.clip(np.round(places).astype(int), 0, [width - 1, height - 1])
-        outside = inside[at[:, 1], at[:, 0]] == 0
-        places[outside] = lookup[labels[at[outside, 1], at[outside, 0]]]
-        self._skull_places = places
-        self._skull_follow = self._follow(self.animator.source)[:, None]
+        on = self.person[at[..., 1], at[..., 0]] > 0.5
+        ends = np.where(on.all(1), len(rays) - 1, np.maximum(on.argmin(1) - 1, 0))
+        outline = cv2.GaussianBlur(rays[ends][None], (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)[0]
+        # below the temples the head narrows towards the neck, whatever the hair does
+        below = np.maximum(np.abs(angles) - SIDE_ANGLE, 0)
+        radius = outline * np.cos(below * 0.9) * SHELL_SHARE
+        round_ = np.linspace(-0.35, np.pi / 2, 16)
+        flat = np.cos(round_)[None, :, None] * radius[:, None, None]
+        wide = np.cos(angles)[:, None] * up + np.sin(angles)[:, None] * right
+        plane = middle[:2] + flat * wide[:, None]
+        depth = middle[2] - np.sin(round_) * BACK_CM * fit.scale
+        shell = np.dstack([plane, np.broadcast_to(depth, plane.shape[:2])]).reshape(-1, 3)
+        inward = 6 + np.minimum(0.5 * np.maximum(middle[2] - depth, 0)[None], 0.14 * outline[:, None])
+        colours = middle[:2] + (outline[:, None] - inward)[..., None] * directions[:, None]
+        self._shell_places = self._keep_inside(colours.reshape(-1, 2).astype(np.float32))
+        camera = np.column_stack([
+            (shell[:, 0] - fit.translation[0]) / fit.scale,
+            -(shell[:, 1] - fit.translation[1]) / fit.scale,
+            shell[:, 2] / fit.scale,
+        ])  # fmt: skip
+        self._shell = (camera @ fit.rotation).astype(np.float32)
+        self._shell_triangles = _grid_triangles(len(angles), len(round_))
+
+    def _keep_inside(self, places: np.ndarray) -> np.ndarray:
+        """Places (N, 2) in the photograph; those beside the person go to its nearest pixel."""
+        height, width = self.photo.shape[:2]
+        at = np.clip(np.round(places).astype(int), 0, [width - 1, height - 1])
+        outside = self._inside[at[:, 1], at[:, 0]] == 0
+        places = places.copy()
+        places[outside] = self._nearest_inside[self._inside_labels[at[outside, 1], at[outside, 0]]]
+        return places
 
     def _prepare_face(self) -> None:
         head = self.head
-        places = self._source[:SKIN_VERTICES, :2].copy()
+        places = self._keep_inside(self._source[:SKIN_VERTICES, :2])
         upper = np.stack([INNER_LIP_UPPER, _opposite(self._source, INNER_LIP_UPPER, OUTER_LIP_UPPER)])
         lower = np.stack([INNER_LIP_LOWER, _opposite(self._source, INNER_LIP_LOWER, OUTER_LIP_LOWER)])
         gap = self._gap(self._source)
@@ -292,6 +334,14 @@ class Scene:
         hidden, front = head.linings
         places[hidden] = places[front]
         self._face_places = places
+        triangles = head.face_triangles
+        a, b, c = (self._source[triangles[:, k]] for k in range(3))
+        across = np.cross(b - a, c - a)
+        facing = -across[:, 2] / np.maximum(np.linalg.norm(across, axis=1), 1e-9)
+        # lips and lids are needed even where the photograph shows them edge-on
+        near = np.concatenate([v for v, _, _ in head.lip_neighbourhood] + [hidden])
+        seen = (facing > LEAST_FACING) | np.isin(triangles, near).any(1)
+        self._face_triangles, self._hidden_triangles = triangles[seen], triangles[~seen]
 
     def _prepare_eyes(self) -> None:
         """A copy of the photograph in which each eye goes on beneath its lids."""
@@ -383,7 +433,6 @@ class Scene:
 
     def render(self, action: Action) -> Frame:
         """Draws the portrait doing something."""
-        head, fit = self.head, self.fit
         points = self.animator.points(action)
         rotation, scale, translation = self.animator.pose(action)
         target = project(points, rotation, scale, translation)
@@ -398,17 +447,26 @@ class Scene:
             self._sheet[:, :2], depth_bias=SHEET_IN_FRONT * unit,
         )  # fmt: skip
         canvas.draw(
-            fine[:SKIN_VERTICES], head.face_triangles, self._face_places, layer=1, cull=True,
+            fine[:SKIN_VERTICES], self._face_triangles, self._face_places, layer=1, cull=True,
             depth_bias=FACE_IN_FRONT * unit,
         )  # fmt: skip
         flow = canvas.values
         person = cv2.remap(self.photo, flow[..., 0], flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
         alpha = cv2.remap(self.person, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha[canvas.layer < 0] = 0
-        alpha[canvas.layer == 2] = 1
         back = cv2.warpAffine(
             self.background, self._fine_view(), (large, large), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         ).astype(np.float32)
+        shell = Canvas(large, large, 2)
+        grown = project(self._shell, rotation, scale, translation)
+        shell.draw(self._fine(grown), self._shell_triangles, self._shell_places)
+        shell.draw(fine[:SKIN_VERTICES], self._hidden_triangles, self._face_places, cull=True)
+        behind = (shell.layer >= 0).astype(np.float32)
+        if behind.any():
+            flow = shell.values
+            hair = cv2.remap(self.photo, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            behind = cv2.GaussianBlur(behind, (0, 0), 1.0)[..., None] * (shell.layer >= 0)[..., None]
+            back += (hair * np.float32(BACK_SHADE) - back) * behind
         image = back + (person.astype(np.float32) - back) * alpha[..., None]
         self._draw_eyes(image, fine, action)
         self._draw_mouth(image, fine, points, target, rotation)
@@ -554,6 +612,16 @@ class Scene:
         photo = cv2.warpAffine(self.photo, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         mask = cv2.warpAffine(self._mouth_mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         painted += (photo.astype(np.float32) - painted) * mask[..., None]
+
+
+def _grid_triangles(rows: int, columns: int) -> np.ndarray:
+    """(F, 3) two triangles for each cell of a grid of rows x columns points."""
+    index = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+    return np.concatenate([
+        np.stack([a, c, b], -1).reshape(-1, 3),
+        np.stack([a, d, c], -1).reshape(-1, 3),
+    ])  # fmt: skip
 
 
 def _opening(points: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
