@@ -50,6 +50,12 @@ class Crop:
         if not (self.side > 0 and np.isfinite([self.cx, self.cy, self.side, self.angle]).all()):
             raise ValueError(f"a crop needs finite numbers and a positive side, got {self}")
 
+    def snapped(self) -> Crop:
+        """The nearest upright crop whose edges lie between pixels: drawn at its own side it copies them."""
+        side = max(1, round(self.side))
+        x0, y0 = round(self.cx - (side - 1) / 2), round(self.cy - (side - 1) / 2)
+        return Crop(x0 + (side - 1) / 2, y0 + (side - 1) / 2, side)
+
     def matrix(self, size: int) -> np.ndarray:
         """The affine map (2, 3), float64, from picture pixels to pixels of the crop drawn at ``size``."""
         turn = np.deg2rad(self.angle)
