@@ -121,20 +121,21 @@ def reenact(
 ) -> Reenactment:
     """Makes photographs of a person move like a driving video.
 
-    The output has the driving video's frames, times and sound. A run record `OUTPUT.json` is written beside it.
+    The output has the driving video's frames, times and sound. A run record, `OUTPUT.json`, is written
+    beside it.
 
     Args:
         source: one photograph of the person, or several; the first one is what moves.
         driving: the video whose motion is taken over.
         output: the video to be written (.mp4, .mov or .mkv).
         model: name of the model, see `headgen weights list`.
-        motion: `relative` adds the driver's changes to the source's own pose and expression; `absolute` takes the
-            driver's head pose and how far the mouth and the eyes are open as they are.
-        start: driving frame from which relative motion counts: the `first` with a face, or the one `best` matching
-            the source.
+        motion: `relative` adds the driver's changes to the source's own pose and expression; `absolute` takes
+            the driver's head pose and how far the mouth and the eyes are open as they are.
+        start: driving frame from which relative motion counts: the `first` with a face, or the one `best`
+            matching the source.
         frame: `full` keeps the whole photograph, `crop` writes the square around the head.
-        region: what moves: `all`, only the head `pose`, only the `expression`, only `eyes` and brows, or only `lips`
-            and jaw.
+        region: what moves: `all`, only the head `pose`, only the `expression`, only `eyes` and brows, or only
+            `lips` and jaw.
         multiplier: strength of the motion, 0 to 3.
         eyes: strength of eye and brow motion, 0 to 3.
         lips: strength of mouth and jaw motion, 0 to 3.
@@ -190,8 +191,16 @@ def reenact(
             inputs={"source": sources, "driving": [driving]},
             weights=weights,
             options={
-                "motion": motion, "start": start, "frame": frame, "region": region, "multiplier": multiplier,
-                "eyes": eyes, "lips": lips, "compare": compare, "max_size": max_size, "precision": precision,
+                "motion": motion,
+                "start": start,
+                "frame": frame,
+                "region": region,
+                "multiplier": multiplier,
+                "eyes": eyes,
+                "lips": lips,
+                "compare": compare,
+                "max_size": max_size,
+                "precision": precision,
                 "device": device,
             },  # fmt: skip
             seed=seed,
@@ -230,19 +239,24 @@ def _portrait(path: Path, tracker: FaceTracker, max_size: int) -> Portrait:
     track = tracker.track(image, still=True)
     if track is None:
         raise InputError(
-            f"{path}: no face was found in this picture; use a photograph that shows the face from the front, "
-            "well lit and not covered"
+            f"{path}: no face was found in this picture; use a photograph that shows the face from the "
+            "front, well lit and not covered"
         )
     if track.n_faces > 1:
-        logger.warning("%s: %d faces were found, the largest is used; crop the picture to choose another", path, track.n_faces)
-    _check_size(path, track, image)
+        logger.warning(
+            "%s: %d faces were found, the largest is used; crop the picture to choose another",
+            path,
+            track.n_faces,
+        )
+    _check_size(path, track)
     return Portrait(path, image, track.landmarks)
 
 
-def _check_size(path: Path, track: Track, image: NDArray) -> None:
-    if track.eye_distance < SMALLEST_FACE:
+def _check_size(path: Path, track: Track) -> None:
+    found = track.eye_distance
+    if found < SMALLEST_FACE:
         raise InputError(
-            f"{path}: the face is too small ({track.eye_distance:.0f} pixels between the outer eye corners, at least "
+            f"{path}: the face is too small ({found:.0f} pixels between the outer eye corners, at least "
             f"{SMALLEST_FACE:.0f} are needed); use a larger picture or one taken from closer"
         )
 
@@ -281,7 +295,9 @@ def _best_start(
 
 
 def _no_driver(path: Path) -> InputError:
-    return InputError(f"{path}: no face was found in any frame of this video; use one that shows a face from the front")
+    return InputError(
+        f"{path}: no face was found in any frame of this video; use one that shows a face from the front"
+    )
 
 
 def _followed(
@@ -305,7 +321,7 @@ def _followed(
         track = tracker.track(item.image)
         landmarks = None if track is None else track.landmarks
         if track is not None and not seen:
-            _check_size(reader.path, track, item.image)
+            _check_size(reader.path, track)
             seen = True
         if track is not None and track.n_faces > 1 and not told:
             logger.warning("%s: %d faces were found, the largest is followed", reader.path, track.n_faces)
@@ -332,8 +348,8 @@ def _rendered(
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
     """Rendered crop, driving frame and time of every driving frame, in order.
 
-    While no face has been seen yet, the source stands still as in the first frame that shows one; while the face
-    is lost, it keeps its last motion.
+    While no face has been seen yet, the source stands still as in the first frame that shows one; while the
+    face is lost, it keeps its last motion.
     """
     pending: list[tuple[DrivingFrame, Fraction]] = []
     prepared = False
@@ -349,7 +365,9 @@ def _rendered(
         last = frame.landmarks if frame.landmarks is not None else last
         frame = DrivingFrame(last, frame.image, frame.crop)
         if last is not None and not prepared:
-            engine.prepare(portraits, frame if reference is None else DrivingFrame(reference, frame.image, frame.crop))
+            engine.prepare(
+                portraits, frame if reference is None else DrivingFrame(reference, frame.image, frame.crop)
+            )
             prepared = True
         pending.append((frame, moment))
         if prepared and len(pending) >= _CHUNK:
@@ -362,7 +380,9 @@ def _side_by_side(*images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pictures of any size next to each other, at the height of the last."""
     height = images[-1].shape[0]
     scaled = [
-        i if i.shape[0] == height else cv2.resize(
+        i
+        if i.shape[0] == height
+        else cv2.resize(
             i, (max(1, round(i.shape[1] * height / i.shape[0])), height), interpolation=cv2.INTER_AREA
         )
         for i in images

@@ -53,9 +53,7 @@ def triangles() -> NDArray[np.int32]:
     for a, b in edges:
         neighbours[a].add(b)
         neighbours[b].add(a)
-    found = {
-        tuple(sorted((a, b, c))) for a, b in edges for c in neighbours[a] & neighbours[b]
-    }
+    found = {tuple(sorted((a, b, c))) for a, b in edges for c in neighbours[a] & neighbours[b]}
     owners = Counter(e for t in found for e in combinations(t, 2))
     # A cycle around a smaller triangle is no face of its own: each of its edges has a third owner.
     faces = np.array(sorted(t for t in found if min(owners[e] for e in combinations(t, 2)) < 3), np.int32)

@@ -40,7 +40,7 @@ class RetargetOptions:
     motion: Motion = "relative"
     """`relative`: changes since the reference frame; `absolute`: the driver's own pose and openings."""
     region: Region = "all"
-    """What moves: everything, the head pose, the whole expression, the eyes and brows, or the lips and jaw."""
+    """What moves: everything, head pose, whole expression, eyes and brows, or lips and jaw."""
     multiplier: float = 1.0
     """Strength of pose and expression changes."""
     eyes: float = 1.0
@@ -56,7 +56,9 @@ class RetargetOptions:
         """
         for name, choices in (("motion", get_args(Motion)), ("region", get_args(Region))):
             if getattr(self, name) not in choices:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown; choose from {', '.join(choices)}.")
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} is unknown; choose from {', '.join(choices)}."
+                )
         for name in ("multiplier", "eyes", "lips"):
             if not 0 <= getattr(self, name) <= 3:
                 raise InputError(f"{name}={getattr(self, name)} is out of range; give a value from 0 to 3.")
@@ -103,7 +105,9 @@ class Retargeter:
         self._source_pose = mesh.fit_pose(source)
         self._source = self._source_pose.frontal
         own = mesh.fit_pose(reference)
-        self._identity = own.frontal  # aligned to the driver's own face, the pose does not follow the expression
+        self._identity = (
+            own.frontal
+        )  # aligned to the driver's own face, the pose does not follow the expression
         self._reference = mesh.fit_pose(reference, self._identity)
         eyes, mouth = region_weights()
         o = self.options
@@ -120,8 +124,12 @@ class Retargeter:
             extra = (_opening(driver, tuple(inner)) - _opening(frontal, tuple(inner))) / 2
             up = np.zeros(len(frontal))
             up[list(_UPPER_LIP)] = 0.35
-            width = np.clip(1 - np.abs(frontal[:, 0] / (0.5 * np.linalg.norm(frontal[61] - frontal[291]))) ** 3, 0, 1)
-            down = self._mouth.clip(0, 1) * (frontal[:, 1] < (frontal[13, 1] + frontal[14, 1]) / 2) * (up == 0)
+            width = np.clip(
+                1 - np.abs(frontal[:, 0] / (0.5 * np.linalg.norm(frontal[61] - frontal[291]))) ** 3, 0, 1
+            )
+            down = (
+                self._mouth.clip(0, 1) * (frontal[:, 1] < (frontal[13, 1] + frontal[14, 1]) / 2) * (up == 0)
+            )
             out[:, 1] += 2 * extra * width * up - 2 * extra * down * 0.65
         for k, (contour, _, pairs) in enumerate(_EYES):
             if self._eyes.any():
@@ -155,7 +163,9 @@ class Retargeter:
             ids = list(contour)
             out[ids] += eye_change[ids] * (ours / max(theirs, 1e-6) - 1)
             width = np.linalg.norm(self._base[contour[0]] - self._base[contour[8]])
-            their_width = np.linalg.norm(self._reference.frontal[contour[0]] - self._reference.frontal[contour[8]])
+            their_width = np.linalg.norm(
+                self._reference.frontal[contour[0]] - self._reference.frontal[contour[8]]
+            )
             ids = list(iris)
             out[ids] += eye_change[ids] * (width / max(float(their_width), 1e-6) - 1)
             gap = out[list(contour[1:8]), 1] - out[list(contour[:8:-1]), 1]
@@ -176,7 +186,9 @@ class Retargeter:
         if self.options.motion == "absolute":
             turned = pose.rotation if self._turn else source.rotation
             if self._turn not in (0.0, 1.0):
-                turned = Rotation.from_rotvec(self._turn * Rotation.from_matrix(turned).as_rotvec()).as_matrix()
+                turned = Rotation.from_rotvec(
+                    self._turn * Rotation.from_matrix(turned).as_rotvec()
+                ).as_matrix()
         else:
             step = Rotation.from_matrix(pose.rotation @ reference.rotation.T).as_rotvec()
             turned = Rotation.from_rotvec(self._turn * step).as_matrix() @ source.rotation

@@ -47,7 +47,11 @@ def _rings(frontal: NDArray) -> NDArray[np.float64]:
 def _topology() -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
     """Faces (M, 3), the part of each (0 surroundings, 1 skin, 2 mouth interior, 3 eye), in drawing groups."""
     n = len(mesh.OVAL)
-    oval, head, still = np.array(mesh.OVAL), mesh.N_LANDMARKS + np.arange(n), mesh.N_LANDMARKS + n + np.arange(n)
+    oval, head, still = (
+        np.array(mesh.OVAL),
+        mesh.N_LANDMARKS + np.arange(n),
+        mesh.N_LANDMARKS + n + np.arange(n),
+    )
     following = np.roll(np.arange(n), -1)
 
     def strip(inner: NDArray, outer: NDArray) -> NDArray:
@@ -74,7 +78,7 @@ def _topology() -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int3
 
 
 def to_unit(points: NDArray, size: float) -> NDArray:
-    """Pixel coordinates on a size x size crop -> [-1, 1], pixel centres as in grid_sample (no aligned corners)."""
+    """Pixels of a size x size crop -> [-1, 1] from border to border, as `grid_sample` counts them."""
     return (points + 0.5) * (2.0 / size) - 1
 
 
@@ -161,7 +165,9 @@ class FaceGeometry:
         order = order[front[order]]
         which = mesh.draw_triangles(points, faces[order], grid)
         weights = mesh.barycentric(points, faces[order], which)
-        return Drawing(which, faces[order][which[which >= 0]], weights, part[order], points, self.pose.frontal)
+        return Drawing(
+            which, faces[order][which[which >= 0]], weights, part[order], points, self.pose.frontal
+        )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen.faces.retarget import Retargeter, RetargetOptions
-from headgen.fsrt.precision import resolve_device, resolve_dtype
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
+from headgen.nn.precision import resolve_device, resolve_dtype
 
 if TYPE_CHECKING:
     from headgen.reenact import DrivingFrame, Engine, Portrait
@@ -40,7 +40,9 @@ class SmallReenactment:
     def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
         """Crops of the source with the frames' motion; at rest where there is no motion yet."""
         still = self.engine.landmarks
-        return self.engine.render([still if f.landmarks is None else self._retarget(f.landmarks) for f in frames])
+        return self.engine.render(
+            [still if f.landmarks is None else self._retarget(f.landmarks) for f in frames]
+        )
 
     def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The whole photograph with a rendered crop in its place."""

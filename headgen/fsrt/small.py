@@ -72,6 +72,7 @@ class Attention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries (B, Q, D) and the context's keys and values -> (B, Q, D)."""
         q = rearrange(self.query(x), "b q (h d) -> b h q d", h=self.heads)
         k, v = keys_values
         if k.shape[0] != q.shape[0]:  # one source, many frames
@@ -96,6 +97,7 @@ class EncoderLayer(nn.Module):
         self.attention, self.mlp = Attention(width, heads), Mlp(width, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> (B, N, D)."""
         y = self.norm1(x)
         x = x + self.attention(y, self.attention.keys_values(y))
         return x + self.mlp(self.norm2(x))
@@ -111,6 +113,7 @@ class DecoderLayer(nn.Module):
         self.modulation = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], scalars: Tensor) -> Tensor:
+        """Queries (B, Q, D), the sources' keys and values, encoded scalars (B, D) -> (B, Q, D)."""
         scale, shift = self.modulation(scalars).unsqueeze(1).chunk(2, -1)
         x = x + self.attention(self.norm1(x), keys_values)
         return x + self.mlp(self.norm2(x) * (1 + scale) + shift)
@@ -128,6 +131,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Tensor, scalars: Tensor) -> Tensor:
+        """Features (B, C, h, w) and encoded scalars (B, D) -> (B, C, h, w)."""
         scale, shift = rearrange(self.modulation(scalars), "b (two c) -> two b c 1 1", two=2)
         y = F.relu(self.conv1(F.relu(x))) * (1 + scale) + shift
         return x + self.conv2(y)
@@ -203,7 +207,9 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         self.token_place = nn.Linear(encoding, width)
         self.encoder = nn.ModuleList(EncoderLayer(width, heads) for _ in range(encoder_layers))
         self.latent_norm = nn.LayerNorm(width)
-        self.scalars = nn.Sequential(nn.Linear(3 * scalar_count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.scalars = nn.Sequential(
+            nn.Linear(3 * scalar_count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
         self.query_place = nn.Linear(encoding + 2 + 64, width)
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(decoder_layers))
         self.to_eighth = nn.Linear(width, eighth)

@@ -121,7 +121,9 @@ class SmallEngine:
         zoom = n / share.shape[0]
         y0, y1 = int(rows[0] * zoom), min(n, int(np.ceil((rows[-1] + 1) * zoom)))
         x0, x1 = int(columns[0] * zoom), min(n, int(np.ceil((columns[-1] + 1) * zoom)))
-        drawn = cv2.resize(np.dstack([colour * 255, share]), (n, n), interpolation=cv2.INTER_LINEAR)[y0:y1, x0:x1]
+        drawn = cv2.resize(np.dstack([colour * 255, share]), (n, n), interpolation=cv2.INTER_LINEAR)[
+            y0:y1, x0:x1
+        ]
         part = moved[y0:y1, x0:x1].astype(np.float32)
         part += drawn[..., 3:] * (drawn[..., :3] - part)
         moved[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)

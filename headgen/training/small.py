@@ -115,7 +115,7 @@ class SmallAugment:
 
         def apply(image: np.ndarray) -> np.ndarray:
             x = image.astype(np.float32)
-            grey = x @ np.float32([0.299, 0.587, 0.114])
+            grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
             x = grey[..., None] + saturation * (x - grey[..., None])
             x = 255 * (np.clip(x, 0, 255) / 255) ** np.float32(gamma) * gain.astype(np.float32) + lift
             return np.clip(x, 0, 255).astype(np.uint8)
@@ -169,7 +169,7 @@ class SmallPairs(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """A fixed set of pairs of people who are not trained on."""
-        return self._loader("val", 0, 4 * self.batch_size, False)
+        return self._loader("val", 0, 2 * self.batch_size, False)
 
 
 def _alone(worker: int) -> None:
@@ -278,10 +278,11 @@ class SmallFSRTModule(L.LightningModule):
         return terms
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
+        """Loss of one batch, decoded on a random square."""
         side = int(self.hparams.region)
         region = None
         if side < 64:
-            # Faces lie in the middle of their crops: half of the squares hold the mouth, the others lie anywhere.
+            # Faces lie in the middle of their crops: half of the squares hold the mouth, others lie anywhere.
             generator = torch.Generator().manual_seed(self.global_step)
             draw = torch.rand(3, generator=generator)
             if draw[2] < 0.5:
@@ -296,12 +297,14 @@ class SmallFSRTModule(L.LightningModule):
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """Moves the average weights; faster in the beginning."""
         decay = min(self.hparams.average, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             for a, b in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
                 a.lerp_(b, 1 - decay)
 
     def validation_step(self, batch: Batch, step: int) -> None:
+        """Measures the average weights: PSNR in dB of face, mouth and whole crop."""
         out = self.decode(self.average_model, batch, None)
         target = batch["driving"].float().div(255)
         maps = F.interpolate(batch["maps"], scale_factor=2)
@@ -331,10 +334,12 @@ class SmallFSRTModule(L.LightningModule):
         cv2.imwrite(str(folder / f"{self.global_step:06d}.png"), picture[..., ::-1])
 
     def on_validation_epoch_end(self) -> None:
+        """Exports the average weights."""
         if self.hparams.export and not self.trainer.sanity_checking:
             self.average_model.save_pretrained(self.hparams.export)
 
     def configure_optimizers(self) -> Any:
+        """AdamW with linear warm-up and cosine decay."""
         p = self.hparams
         optimizer = torch.optim.AdamW(
             self.model.parameters(), p.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
