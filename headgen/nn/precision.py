@@ -1,0 +1,53 @@
+"""Which device and which arithmetic a network runs on."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from headgen.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes a GPU where torch has one.
+
+    Raises:
+        InputError: torch does not know the device or cannot reach it.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device={name!r} cannot be used here; try --device cpu or --device auto") from error
+    return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The arithmetic for `auto`, `fp32` or `bf16` on a device.
+
+    Raises:
+        InputError: an unknown precision.
+    """
+    if precision == "fp32":
+        return torch.float32
+    if precision == "bf16":
+        if not has_bfloat16(device):
+            logger.warning("bfloat16 was asked for, but %s has none in hardware: it will be slow", device)
+        return torch.bfloat16
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    raise InputError(f"precision={precision!r} is unknown; choose from auto, fp32, bf16")
