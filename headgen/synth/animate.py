@@ -297,7 +297,7 @@ def random_action(
         blink=(float(np.clip(blink[0], -0.4, 1)), float(np.clip(blink[1], -0.4, 1))),
         gaze=(float(np.clip(gaze[0], -0.8, 0.8)), float(np.clip(gaze[1], -0.5, 0.5))),
         turn=(float(turn[0]), float(turn[1]), float(turn[2])),
-        shift=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.45))),
-        zoom=float(np.exp(rng.normal(0, 0.025))),
-        body=float(rng.uniform(0, 0.8)),
+        shift=(float(rng.normal(0, 0.9)), float(rng.normal(0, 0.6))),
+        zoom=float(np.exp(rng.normal(0, 0.03))),
+        body=float(rng.uniform(0.2, 1.0)),
     )

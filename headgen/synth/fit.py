@@ -67,9 +67,7 @@ class Fit:
         return project(points, self.rotation, self.scale, self.translation)
 
 
-def project(
-    points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray
-) -> np.ndarray:
+def project(points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
     """(N, 3) model points to picture x, y (down) and depth (towards the camera), all in pixels."""
     out = points @ (rotation.T * scale).astype(np.float32)
     out[:, 1] *= -1

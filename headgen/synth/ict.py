@@ -76,7 +76,9 @@ class IctHead:
         path = Path(path)
         file = path / "ict_facekit.npz" if path.is_dir() else path
         if not file.is_file():
-            raise InputError(f"{file}: no such file; give the ICT face model as ict_facekit.npz or its folder")
+            raise InputError(
+                f"{file}: no such file; give the ICT face model as ict_facekit.npz or its folder"
+            )
         try:
             with np.load(file, allow_pickle=False) as data:
                 return cls(
@@ -159,14 +161,19 @@ class IctHead:
         distance, nearest = cKDTree(opened[lines]).query(opened[skin])
         weights = np.exp(-((distance / LIP_REACH_CM) ** 2)).astype(np.float32)
         hidden, front = self.linings
-        weights[hidden], nearest[hidden] = 1, [np.flatnonzero(lines == v)[0] if v in lines else 0 for v in front]
+        weights[hidden], nearest[hidden] = (
+            1,
+            [np.flatnonzero(lines == v)[0] if v in lines else 0 for v in front],
+        )
         weights[hidden[~np.isin(front, lines)]] = 0
         out = []
         for upper in (True, False):
             chosen = (weights > 0.02) & ((nearest < len(INNER_LIP_UPPER)) == upper)
             out.append((skin[chosen], lines[nearest[chosen]], weights[chosen]))
         # the corners belong to both lines and stay where they are
-        return tuple((v, n, np.where(np.isin(n, lines[[0, len(INNER_LIP_UPPER) - 1]]), 0, w)) for v, n, w in out)
+        return tuple(
+            (v, n, np.where(np.isin(n, lines[[0, len(INNER_LIP_UPPER) - 1]]), 0, w)) for v, n, w in out
+        )
 
     @cached_property
     def spread(self) -> np.ndarray:

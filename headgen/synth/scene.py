@@ -60,6 +60,7 @@ BACK_CM = 8.5  # from the middle of the head to its back
 BACK_SHADE = 0.9
 SEAM = 0.45  # how dark the line between lips is drawn that were apart in the photograph
 LEAST_FACING = 0.25  # cosine: skin seen more obliquely in the photograph has too few pixels to be drawn first
+CHEEK_CM = 5.0  # how far in front of the ears' axis skin counts as cheek
 LID_LINES = {
     "R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER, 468),
     "L": (LEFT_LID_UPPER, LEFT_LID_LOWER, 473),
@@ -212,7 +213,9 @@ class Scene:
         canvas.draw(skin, head.skin_triangles, skin[:, 2:])
         # what stands out from the mesh belongs to its nearest edge, and nothing seen lies behind the middle
         middle = fit.project(HEAD_MIDDLE[None].astype(np.float32))[0, 2]
-        front = np.where(canvas.layer >= 0, np.maximum(canvas.values[..., 0], middle), -1e6).astype(np.float32)
+        front = np.where(canvas.layer >= 0, np.maximum(canvas.values[..., 0], middle), -1e6).astype(
+            np.float32
+        )
         grow = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
         front = cv2.dilate(front, grow)
         depth = fill_holes(np.maximum(front, middle)[..., None], (front > -1e5).astype(np.float32))[..., 0]
@@ -341,7 +344,10 @@ class Scene:
         # lips and lids are needed even where the photograph shows them edge-on
         near = np.concatenate([v for v, _, _ in head.lip_neighbourhood] + [hidden])
         seen = (facing > LEAST_FACING) | np.isin(triangles, near).any(1)
-        self._face_triangles, self._hidden_triangles = triangles[seen], triangles[~seen]
+        self._face_triangles = triangles[seen]
+        # of the rest only cheeks: the corner of the jaw is mostly behind hair, collar or neck
+        cheek = self.animator.source[:, 2] > CHEEK_CM
+        self._hidden_triangles = triangles[~seen & cheek[triangles].all(1)]
 
     def _prepare_eyes(self) -> None:
         """A copy of the photograph in which each eye goes on beneath its lids."""
@@ -351,7 +357,9 @@ class Scene:
             polygon = _opening(self._source, up, low)
             corners = self._source[[up[0], up[-1]], :2]
             length = float(np.linalg.norm(corners[1] - corners[0]))
-            radius = float(np.linalg.norm(self.marks[iris + 1 : iris + 5, :2] - self.marks[iris, :2], axis=1).mean())
+            radius = float(
+                np.linalg.norm(self.marks[iris + 1 : iris + 5, :2] - self.marks[iris, :2], axis=1).mean()
+            )
             height = _height(self._source, up, low)
             self._eye_frames[side] = (corners, length, self.marks[iris, :2].copy(), radius, height)
             x0, y0 = np.floor(polygon.min(0) - 10).astype(int)
@@ -451,11 +459,19 @@ class Scene:
             depth_bias=FACE_IN_FRONT * unit,
         )  # fmt: skip
         flow = canvas.values
-        person = cv2.remap(self.photo, flow[..., 0], flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-        alpha = cv2.remap(self.person, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        person = cv2.remap(
+            self.photo, flow[..., 0], flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
+        alpha = cv2.remap(
+            self.person, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         alpha[canvas.layer < 0] = 0
         back = cv2.warpAffine(
-            self.background, self._fine_view(), (large, large), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            self.background,
+            self._fine_view(),
+            (large, large),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
         ).astype(np.float32)
         shell = Canvas(large, large, 2)
         grown = project(self._shell, rotation, scale, translation)
@@ -464,9 +480,13 @@ class Scene:
         behind = (shell.layer >= 0).astype(np.float32)
         if behind.any():
             flow = shell.values
-            hair = cv2.remap(self.photo, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+            hair = cv2.remap(
+                self.photo, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            )
             behind = cv2.GaussianBlur(behind, (0, 0), 1.0)[..., None] * (shell.layer >= 0)[..., None]
             back += (hair * np.float32(BACK_SHADE) - back) * behind
+            # the outermost pixels of the person hold the old background's colour: none of that before hair
+            alpha -= behind[..., 0] * (alpha - np.clip((alpha - 0.7) / 0.3, 0, 1))
         image = back + (person.astype(np.float32) - back) * alpha[..., None]
         self._draw_eyes(image, fine, action)
         self._draw_mouth(image, fine, points, target, rotation)
@@ -524,7 +544,13 @@ class Scene:
                     t = np.clip((2.6 - away) / (2.6 - 1.1), 0, 1)
                     hold = t * t * (3 - 2 * t)
                     sx, sy = sx - gaze[0] * hold, sy - gaze[1] * hold
-                eye = cv2.remap(self._eye_photo, sx.astype(np.float32), sy.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+                eye = cv2.remap(
+                    self._eye_photo,
+                    sx.astype(np.float32),
+                    sy.astype(np.float32),
+                    cv2.INTER_CUBIC,
+                    borderMode=cv2.BORDER_REFLECT_101,
+                )
                 mask = polygon_mask(local, size)
                 shade = 1.0
                 if closed > 0.1:  # the lid's shadow, which the photograph has only at its own place
@@ -539,7 +565,12 @@ class Scene:
                 image[box] += (dark - image[box]) * (strength * line)[..., None]
 
     def _draw_mouth(
-        self, image: np.ndarray, fine: np.ndarray, points: np.ndarray, target: np.ndarray, rotation: np.ndarray
+        self,
+        image: np.ndarray,
+        fine: np.ndarray,
+        points: np.ndarray,
+        target: np.ndarray,
+        rotation: np.ndarray,
     ) -> None:
         shape = image.shape[:2]
         polygon = _opening(fine, INNER_LIP_UPPER, INNER_LIP_LOWER)
@@ -555,7 +586,9 @@ class Scene:
         gap = self._gap(fine) / unit
         if self._source_gap > 1.2 and gap < 1.5:
             # lips that met: the photograph has no seam there
-            seam = 0.5 * (fine[INNER_LIP_UPPER, :2] + _along(fine[INNER_LIP_LOWER, :2], fine[INNER_LIP_UPPER, :2]))
+            seam = 0.5 * (
+                fine[INNER_LIP_UPPER, :2] + _along(fine[INNER_LIP_LOWER, :2], fine[INNER_LIP_UPPER, :2])
+            )
             line = _line_mask(seam - origin, size, 0.9 * unit / 2, 0.4 * unit)
             image[box] *= 1 - (SEAM * min(1.0, self._source_gap / 3) * line)[..., None]
         if gap < 0.5:
@@ -571,7 +604,12 @@ class Scene:
         image[box] += (painted - image[box]) * mask[..., None]
 
     def _paint_mouth(
-        self, points: np.ndarray, fine: np.ndarray, origin: np.ndarray, size: tuple[int, int], rotation: np.ndarray
+        self,
+        points: np.ndarray,
+        fine: np.ndarray,
+        origin: np.ndarray,
+        size: tuple[int, int],
+        rotation: np.ndarray,
     ) -> np.ndarray:
         head = self.head
         canvas = Canvas(size[0], size[1], 3)
@@ -593,7 +631,8 @@ class Scene:
         ):
             part = slice(vertices.start - first, vertices.stop - first)
             colours = np.zeros((len(place), 3), np.float32)
-            dark = shade[part] * (0.5 if name == "socket" else 1.0)
+            front = (0.4 + 0.65 * shade[part]) * (1 - 0.5 * np.minimum(side[part], 1) ** 2)
+            dark = {"socket": 0.5 * shade[part], "gums": shade[part], "teeth": front}[name]
             colours[vertices] = self._mouth_colours[name] * dark[:, None]
             canvas.draw(place, head.triangles(quads), colours, cull=True)
         empty = canvas.layer < 0
@@ -601,7 +640,12 @@ class Scene:
         return canvas.values
 
     def _copy_teeth(
-        self, painted: np.ndarray, target: np.ndarray, fine: np.ndarray, origin: np.ndarray, size: tuple[int, int]
+        self,
+        painted: np.ndarray,
+        target: np.ndarray,
+        fine: np.ndarray,
+        origin: np.ndarray,
+        size: tuple[int, int],
     ) -> None:
         """What the photograph shows between the lips moves with the upper jaw."""
         teeth = np.arange(UPPER_TEETH_VERTICES.start, UPPER_TEETH_VERTICES.stop)[::7]
@@ -610,7 +654,9 @@ class Scene:
         matrix = np.linalg.lstsq(here, self._source[teeth, :2], rcond=None)[0].T
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         photo = cv2.warpAffine(self.photo, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-        mask = cv2.warpAffine(self._mouth_mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        mask = cv2.warpAffine(
+            self._mouth_mask, matrix, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
         painted += (photo.astype(np.float32) - painted) * mask[..., None]
 
 
