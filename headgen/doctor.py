@@ -94,21 +94,15 @@ def _machine() -> Iterator[Finding]:
         return
     import torch
 
-    if torch.cuda.is_available():
-        device = f"cuda ({torch.cuda.get_device_name()})"
-    elif torch.backends.mps.is_available():
-        device = "mps"
+    from headgen.nn.precision import has_bfloat16, resolve_device
+
+    device = resolve_device()
+    name = f" ({torch.cuda.get_device_name()})" if device.type == "cuda" else ""
+    yield Finding("machine", "device", "ok", f"{device}{name}")
+    if has_bfloat16(device):
+        yield Finding("machine", "precision", "ok", "bfloat16 in hardware")
     else:
-        device = "cpu (no CUDA device found)"
-    yield Finding("machine", "device", "ok", device)
-    flags = _cpu_flags()
-    fast = [name for name in ("amx_bf16", "avx512_bf16") if name in flags]
-    if torch.cuda.is_available() and torch.cuda.is_bf16_supported():
-        yield Finding("machine", "precision", "ok", "bfloat16 on the GPU")
-    elif fast:
-        yield Finding("machine", "precision", "ok", f"bfloat16 in hardware ({', '.join(fast)})")
-    else:
-        yield Finding("machine", "precision", "ok", "float32 (this processor has no bfloat16 arithmetic)")
+        yield Finding("machine", "precision", "ok", "float32 (no bfloat16 matrix arithmetic in hardware)")
 
 
 def _codecs() -> Iterator[Finding]:
@@ -160,12 +154,6 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _cpu_flags() -> set[str]:
-    return next(
-        (set(line.split(":", 1)[1].split()) for line in _cpuinfo() if line.startswith("flags")), set()
-    )
 
 
 def _cpuinfo() -> list[str]:

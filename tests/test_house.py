@@ -30,7 +30,7 @@ ALLOWED = {
     "reenact": {"errors", "progress", "media", "faces", "fsrt", "hub"},
     "training": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "synth"},
     "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact"},
-    "doctor": {"errors", "hub"},
+    "doctor": {"errors", "hub", "nn"},
 }
 HEAVY = {"mediapipe", "av", "gradio", "ray", "lightning", "pytorch_lightning"}
 
