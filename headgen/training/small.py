@@ -16,6 +16,7 @@ import cv2
 import lightning as L
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -28,21 +29,25 @@ from headgen.training.data import ClipStore, Pair, PairDataset, RangeSampler
 Batch = dict[str, Tensor]
 
 
-def condition(source_landmarks: np.ndarray, target_landmarks: np.ndarray, size: int) -> dict[str, np.ndarray]:
-    """The network's inputs for one source and one target, from their landmarks in pixels of the crop.
+def condition(
+    source_landmarks: list[np.ndarray], target_landmarks: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
+    """The network's inputs for some sources and one target, from their landmarks in pixels of the crop.
 
     Returns:
-        `source_maps` (P, G, G), `maps` (P, G, G), `prior` (2, G, G), `scalars` (3K,).
+        `source_maps` (S, P, G, G), and of the first source's motion `maps` (P, G, G), `prior` (2, G, G),
+        `scalars` (3K,).
     """
-    source = conditioning.FaceGeometry.of_source(source_landmarks, size)
-    target = source.moved_to(target_landmarks)
+    sources = [conditioning.FaceGeometry.of_source(p, size) for p in source_landmarks]
+    first = sources[0]
+    target = first.moved_to(target_landmarks)
     drawing = target.draw()
-    a = conditioning.scalars(source_landmarks, source.pose)
+    a = conditioning.scalars(source_landmarks[0], first.pose)
     b = conditioning.scalars(target_landmarks, target.pose)
     return {
-        "source_maps": source.draw().maps(),
+        "source_maps": np.stack([source.draw().maps() for source in sources]),
         "maps": drawing.maps(),
-        "prior": conditioning.prior_flow(source, drawing),
+        "prior": conditioning.prior_flow(first, drawing),
         "scalars": np.concatenate([a, b, b - a]),
     }
 
@@ -61,7 +66,7 @@ class SmallAugment:
         self.size, self.augment = size, augment
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Returns `source`, `driving` (3, H, W) uint8, `driving_landmarks` and what `condition` gives."""
+        """Returns `source` (S, 3, H, W) and `driving` (3, H, W) uint8, and what `condition` gives."""
         images = [*pair["source"], pair["driving"]]
         points = [*pair["source_landmarks"], pair["driving_landmarks"]]
         if self.augment:
@@ -86,9 +91,9 @@ class SmallAugment:
             images = [table(i) for i in images]
         points = [p.astype(np.float64) for p in points]
         told = points[-1] + rng.normal(0, 0.12, points[-1].shape) if self.augment else points[-1]
-        sample = condition(points[0], told, self.size)
+        sample = condition(points[:-1], told, self.size)
         return {
-            "source": images[0].transpose(2, 0, 1),
+            "source": np.stack(images[:-1]).transpose(0, 3, 1, 2),
             "driving": images[-1].transpose(2, 0, 1),
             **sample,
         }
@@ -132,14 +137,21 @@ class SmallPairs(L.LightningDataModule):
         workers: processes that prepare pairs; 0 prepares them in the training process.
         cache: hold all frames in memory.
         seed: base of all randomness of the data.
+        sources: source frames per pair at most; every batch uses one to all of them.
     """
 
     def __init__(
-        self, data: list[str], batch_size: int = 16, workers: int = 1, cache: bool = True, seed: int = 0
+        self,
+        data: list[str],
+        batch_size: int = 16,
+        workers: int = 1,
+        cache: bool = True,
+        seed: int = 0,
+        sources: int = 1,
     ) -> None:
         super().__init__()
         self.folders, self.batch_size, self.workers = [Path(d) for d in data], batch_size, workers
-        self.cache, self.seed = cache, seed
+        self.cache, self.seed, self.sources = cache, seed, sources
         self.start = 0
         self._stores: dict[str, ClipStore] = {}
 
@@ -149,9 +161,8 @@ class SmallPairs(L.LightningDataModule):
             key = f"{folder}:{split}"
             if key not in self._stores:
                 self._stores[key] = ClipStore(folder, split, cache=self.cache)
-            sets.append(
-                PairDataset(self._stores[key], seed=self.seed, transform=SmallAugment(augment=augment))
-            )
+            store, prepare = self._stores[key], SmallAugment(augment=augment)
+            sets.append(PairDataset(store, sources=self.sources, seed=self.seed, transform=prepare))
         chosen = sets[0] if len(sets) == 1 else Alternating(sets)
         return DataLoader(
             chosen,
@@ -207,7 +218,6 @@ class SmallFSRTModule(L.LightningModule):
         mouth: weight of the mouth in all losses; skin counts 2, surroundings 1.
         eyes: weight of the eyes.
         average: decay of the moving average.
-        export: folder for `save_pretrained` after every validation; none if empty.
         init: folder of a model to start from.
     """
 
@@ -220,7 +230,6 @@ class SmallFSRTModule(L.LightningModule):
         mouth: float = 6.0,
         eyes: float = 4.0,
         average: float = 0.995,
-        export: str = "",
         init: str = "",
     ) -> None:
         super().__init__()
@@ -230,12 +239,12 @@ class SmallFSRTModule(L.LightningModule):
         self.average_model = copy.deepcopy(self.model).requires_grad_(False)
         self.register_buffer("window", torch.from_numpy(conditioning.border_window(conditioning.GRID)))
 
-    def decode(self, model: FSRTSmall, batch: Batch, region: tuple[int, int, int] | None) -> SmallOutput:
-        """One forward pass over a batch of pairs."""
-        source = batch["source"].float().div(255).unsqueeze(1)
-        last = torch.channels_last
-        state = model.encode(source, batch["source_maps"].unsqueeze(1))
-        maps = batch["maps"].contiguous(memory_format=last)
+    def decode(
+        self, model: FSRTSmall, batch: Batch, region: tuple[int, int, int] | None, sources: int = 1
+    ) -> SmallOutput:
+        """One forward pass over a batch of pairs, of whose sources the first ones are used."""
+        state = model.encode(batch["source"][:, :sources].float().div(255), batch["source_maps"][:, :sources])
+        maps = batch["maps"].contiguous(memory_format=torch.channels_last)
         return model(state, maps, batch["prior"], batch["scalars"], self.window, region)
 
     def losses(
@@ -281,16 +290,17 @@ class SmallFSRTModule(L.LightningModule):
         """Loss of one batch, decoded on a random square."""
         side = int(self.hparams.region)
         region = None
+        generator = torch.Generator().manual_seed(self.global_step)
         if side < 64:
             # Faces lie in the middle of their crops: half of the squares hold the mouth, others lie anywhere.
-            generator = torch.Generator().manual_seed(self.global_step)
             draw = torch.rand(3, generator=generator)
             if draw[2] < 0.5:
                 top, left = 14 + int(draw[0] * 12), 10 + int(draw[1] * 13)
             else:
                 top, left = (int(v * (64 - side + 1)) for v in draw[:2])
             region = (min(top, 64 - side), min(left, 64 - side), side)
-        terms = self.losses(batch, self.decode(self.model, batch, region), region)
+        sources = int(torch.randint(1, batch["source"].shape[1] + 1, (), generator=generator))
+        terms = self.losses(batch, self.decode(self.model, batch, region, sources), region)
         loss = torch.stack(list(terms.values())).sum()
         self.log_dict({f"train/{k}": v for k, v in terms.items()})
         self.log("train/loss", loss, prog_bar=True)
@@ -314,29 +324,24 @@ class SmallFSRTModule(L.LightningModule):
             mse = (error * mask).sum() / (3 * mask.sum())
             self.log(f"psnr/{name}", -10 * mse.log10(), prog_bar=True)
         self.log("val/loss", torch.stack(list(self.losses(batch, out, None).values())).sum())
-        if step == 0:
-            self._sheet(batch, out)
 
-    def _sheet(self, batch: Batch, out: SmallOutput) -> None:
-        """Writes samples: source, copied, drawn, mask, result, truth, a row per pair."""
+    def contact_sheet(self, batch: Batch) -> Tensor:
+        """Source, copied, drawn, mask, result and truth, a row per pair: (3, rows * H, 6 * H) in [0, 1]."""
+        out = self.decode(self.average_model, batch, None)
         columns = [
-            batch["source"].float() / 255,
+            batch["source"][:, 0].float() / 255,
             out.warped,
             out.colour,
             out.mask.expand(-1, 3, -1, -1),
             out.image,
             batch["driving"].float() / 255,
         ]
-        rows = torch.cat(columns, 3)[:8].permute(0, 2, 3, 1).reshape(-1, 6 * columns[0].shape[-1], 3)
-        folder = Path(self.trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        picture = (rows.clamp(0, 1).numpy(force=True) * 255).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{self.global_step:06d}.png"), picture[..., ::-1])
+        return rearrange(torch.stack(columns, 1), "b k c h w -> c (b h) (k w)")
 
-    def on_validation_epoch_end(self) -> None:
-        """Exports the average weights."""
-        if self.hparams.export and not self.trainer.sanity_checking:
-            self.average_model.save_pretrained(self.hparams.export)
+    @property
+    def exported(self) -> FSRTSmall:
+        """The model as engines load it: the moving average."""
+        return self.average_model
 
     def configure_optimizers(self) -> Any:
         """AdamW with linear warm-up and cosine decay."""
