@@ -1,7 +1,7 @@
 """What an animated portrait is asked to do: expressions, gaze and head pose, drawn at random or given.
 
-Also the geometry behind it: the fitted face in a new expression, with lips that meet when they should and lids
-that close.
+Also the geometry behind it: the fitted face in a new expression, with lips that meet when they should and
+lids that close.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Action:
 
     Attributes:
         expression: (E,) coefficients of the ICT shapes, blinks left out.
-        blink: how far the right and left lids are closed, 0 to 1 (of the portrait's own opening); below 0 wider.
+        blink: how far the right and left lids are closed, 0 to 1 of the portrait's own opening; wider
+            below 0.
         gaze: (2,) shift of both irises in iris radii, x to the picture's right and y down.
         turn: yaw, pitch, roll in degrees, on top of the portrait's own pose.
         shift: (2,) of the head, in centimetres, picture axes.
@@ -71,7 +72,8 @@ class Animator:
 
     def __post_init__(self) -> None:
         """Works out the face of the photograph."""
-        head, fit = self.head, self.fit
+        fit = self.fit
+        self._mark_expression = self.head.expression[:, LANDMARK_VERTEX]
         self._skull_residual = fit.residual[[2, 164, 0, 5, 1]].mean(0)
         self._jaw_residual = fit.residual[[18, 200, 199, 17]].mean(0)
         self.source = self._shape(fit.expression, fit.residual)
@@ -88,15 +90,12 @@ class Animator:
 
     def _modelled(self, expression: np.ndarray) -> np.ndarray:
         """(468, 3) landmarks of the model without residual."""
-        used = np.flatnonzero(expression)
-        moved = np.tensordot(expression[used], self.head.expression[used][:, LANDMARK_VERTEX], 1)
+        moved = np.tensordot(expression, self._mark_expression, 1)
         return self.fit.shape[LANDMARK_VERTEX] + moved
 
     def _shape(self, expression: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        used = np.flatnonzero(expression)
-        points = self.fit.shape.copy()
-        for k in used:
-            points += expression[k] * self.head.expression[k]
+        flat = self.head.expression.reshape(len(expression), -1)
+        points = self.fit.shape + (expression.astype(np.float32) @ flat).reshape(-1, 3)
         points[:SKIN_VERTICES] += self.head.spread @ residual
         inside = points[SKIN_VERTICES:]
         # the lower half of the mouth goes with the jaw
@@ -172,7 +171,13 @@ class Animator:
 
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """(3, 3) turn in the camera's frame (y up), degrees: yaw to the picture's right, pitch up, roll clockwise."""
+    """(3, 3) turn in the camera's frame (y up).
+
+    Args:
+        yaw: degrees to the picture's right.
+        pitch: degrees up.
+        roll: degrees clockwise as seen.
+    """
     y, p, r = np.deg2rad([yaw, -pitch, -roll])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
@@ -253,7 +258,8 @@ def random_action(
         for name, chance, most in (
             ("mouthPucker", 0.22, 1.0), ("mouthFunnel", 0.22, 0.9), ("mouthRollLower", 0.12, 0.8),
             ("mouthRollUpper", 0.12, 0.8), ("mouthShrugLower", 0.12, 0.7), ("mouthShrugUpper", 0.08, 0.6),
-            ("jawLeft", 0.08, 0.6), ("jawRight", 0.08, 0.6), ("mouthLeft", 0.1, 0.7), ("mouthRight", 0.1, 0.7),
+            ("jawLeft", 0.08, 0.6), ("jawRight", 0.08, 0.6), ("mouthLeft", 0.1, 0.7),
+            ("mouthRight", 0.1, 0.7),
         ):  # fmt: skip
             if rng.random() < chance:
                 add(name, rng.uniform(0.1, most))

@@ -69,8 +69,8 @@ class Fit:
 
 def project(points: np.ndarray, rotation: np.ndarray, scale: float, translation: np.ndarray) -> np.ndarray:
     """(N, 3) model points to picture x, y (down) and depth (towards the camera), all in pixels."""
-    out = points @ (rotation.T * scale).astype(np.float32)
-    out[:, 1] *= -1
+    out: np.ndarray = points @ (rotation.T * scale).astype(np.float32)
+    out[:, 1] = -out[:, 1]
     out[:, :2] += translation.astype(np.float32)
     return out
 

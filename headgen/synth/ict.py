@@ -161,11 +161,10 @@ class IctHead:
         distance, nearest = cKDTree(opened[lines]).query(opened[skin])
         weights = np.exp(-((distance / LIP_REACH_CM) ** 2)).astype(np.float32)
         hidden, front = self.linings
-        weights[hidden], nearest[hidden] = (
-            1,
-            [np.flatnonzero(lines == v)[0] if v in lines else 0 for v in front],
-        )
-        weights[hidden[~np.isin(front, lines)]] = 0
+        behind_lips = np.isin(front, lines)
+        weights[hidden] = behind_lips
+        place = {int(vertex): k for k, vertex in reversed(list(enumerate(lines)))}
+        nearest[hidden] = [place.get(int(vertex), 0) for vertex in front]
         out = []
         for upper in (True, False):
             chosen = (weights > 0.02) & ((nearest < len(INNER_LIP_UPPER)) == upper)

@@ -1,7 +1,7 @@
 """Training pairs from still portraits: every photograph becomes a clip of one person doing many things.
 
-Frame 0 is the photograph itself; the others show the fitted face in other poses and expressions. The landmarks
-stored are those that the face tracker finds in the rendered frame.
+Frame 0 is the photograph itself; the others show the fitted face in other poses and expressions. The
+landmarks stored are those that the face tracker finds in the rendered frame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from headgen.media.clips import clip_exists, write_clip, write_index
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.animate import random_action
 from headgen.synth.ict import IctHead
-from headgen.synth.scene import PersonSegmenter, Scene
+from headgen.synth.photograph import PersonSegmenter
+from headgen.synth.scene import Scene
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 SCALE_RANGE = (0.85, 1.2)  # of the usual portrait crop

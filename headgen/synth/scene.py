@@ -39,11 +39,11 @@ from headgen.synth.ict import (
     UPPER_TEETH_VERTICES,
     IctHead,
 )
+from headgen.synth.photograph import MARGIN, fill_holes, line_mask, pad_photograph, polygon_mask, sample
 from headgen.synth.raster import Canvas
 
-TRIM = 2
-MARGIN = 72  # pixels put around the photograph
 SUPERSAMPLE = 2
+HALF = (SUPERSAMPLE - 1) / 2
 GRID_STEP = 3.0  # pixels between the knots of the sheet
 PERSON_REACH = 9  # pixels that the sheet goes beyond the person
 NECK_TOP, NECK_LENGTH = 0.3, 5.5  # cm below the chin: where the neck stops following the head
@@ -78,71 +78,6 @@ class Frame:
 
     image: np.ndarray
     landmarks: np.ndarray
-
-
-def pad_photograph(image: np.ndarray, margin: int = MARGIN) -> np.ndarray:
-    """Continues a photograph beyond its edges: its border repeated, and blurred more the farther out."""
-    inner = image[TRIM:-TRIM, TRIM:-TRIM]  # the outermost pixels often hold a dark or bright rim
-    padded = cv2.copyMakeBorder(inner, *(margin + TRIM,) * 4, cv2.BORDER_REPLICATE)
-    inside = np.zeros(padded.shape[:2], np.uint8)
-    inside[margin:-margin, margin:-margin] = 1
-    away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    out = padded.astype(np.float32)
-    for start, sigma in ((2, 2.0), (8, 5.0), (20, 10.0)):
-        weight = np.clip((away - start) / 8, 0, 1)[..., None]
-        out = out * (1 - weight) + cv2.GaussianBlur(padded, (0, 0), sigma).astype(np.float32) * weight
-    return np.clip(out + 0.5, 0, 255).astype(np.uint8)
-
-
-def fill_holes(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fills unknown pixels smoothly from the known ones (pull and push over a pyramid).
-
-    Args:
-        values: (H, W, C) float32.
-        known: (H, W) weights from 0 to 1.
-    """
-    weights = known[..., None].astype(np.float32)
-    pyramid = [(values * weights, weights)]
-    while min(pyramid[-1][0].shape[:2]) > 2:
-        colour, weight = pyramid[-1]
-        half = (max(1, (colour.shape[1] + 1) // 2), max(1, (colour.shape[0] + 1) // 2))
-        smaller = cv2.resize(np.dstack([colour, weight]), half, interpolation=cv2.INTER_AREA)
-        pyramid.append((smaller[..., :-1], smaller[..., -1:]))
-    colour, weight = pyramid[-1]
-    filled = colour / np.maximum(weight, 1e-6)
-    for colour, weight in pyramid[-2::-1]:
-        above = cv2.resize(filled, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        above = above.reshape(colour.shape)
-        sure = np.clip(weight * 4, 0, 1)
-        filled = sure * colour / np.maximum(weight, 1e-6) + (1 - sure) * above
-    return filled
-
-
-def polygon_mask(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) float32 from 0 to 1, antialiased, of a polygon (N, 2)."""
-    mask = np.zeros(shape, np.uint8)
-    points = np.round(polygon * 16).astype(np.int32)
-    cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / 255
-
-
-class PersonSegmenter:
-    """The person in a photograph, by MediaPipe's selfie segmentation."""
-
-    def __init__(self) -> None:
-        """Loads the network."""
-        import mediapipe as mp
-
-        self._network = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W) float32 from 0 to 1, its edge drawn to the photograph's."""
-        mask = self._network.process(image).segmentation_mask
-        if mask is None:
-            return np.ones(image.shape[:2], np.float32)
-        guide = image.astype(np.float32) / 255
-        fine = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), 6, 1e-3)
-        return np.clip((fine - 0.25) / 0.5, 0, 1).astype(np.float32)
 
 
 class Scene:
@@ -203,7 +138,11 @@ class Scene:
             grain = float((photo - cv2.GaussianBlur(photo, (0, 0), 1.5))[free].std())
         noise = cv2.GaussianBlur(rng.normal(0, 1, photo.shape).astype(np.float32), (0, 0), 0.7)
         noise *= min(grain, 4.0) / max(float(noise.std()), 1e-6)
-        self.background = np.clip(photo * (1 - soft) + (filled + noise) * soft, 0, 255).astype(np.uint8)
+        background = np.clip(photo * (1 - soft) + (filled + noise) * soft, 0, 255)
+        large = SUPERSAMPLE * self.size
+        self._back = cv2.warpAffine(
+            background, self._fine_view(), (large, large), borderMode=cv2.BORDER_REFLECT_101
+        )
 
     def _prepare_sheet(self) -> None:
         head, fit = self.head, self.fit
@@ -280,7 +219,7 @@ class Scene:
         fit = self.fit
         middle = fit.project(HEAD_MIDDLE[None].astype(np.float32))[0]
         up = fit.rotation[:2, 1] * [1, -1]
-        up /= np.linalg.norm(up)
+        up = up / np.linalg.norm(up)
         right = np.array([-up[1], up[0]])
         # the outline of the head, seen from its middle: angles from the top
         angles = np.linspace(-SHELL_ANGLE, SHELL_ANGLE, 61)
@@ -365,7 +304,7 @@ class Scene:
             x0, y0 = np.floor(polygon.min(0) - 10).astype(int)
             x1, y1 = np.ceil(polygon.max(0) + 10).astype(int)
             box = np.s_[max(y0, 0) : y1, max(x0, 0) : x1]
-            mask = polygon_mask(polygon - [max(x0, 0), max(y0, 0)], eyes[box].shape[:2])
+            mask = polygon_mask(polygon - [max(x0, 0), max(y0, 0)], _size(eyes[box]))
             mask = cv2.erode(mask, np.ones((3, 3)))
             if mask.sum() < 4:
                 continue
@@ -376,7 +315,7 @@ class Scene:
 
     def _prepare_mouth(self, rng: np.random.Generator) -> None:
         polygon = _opening(self._source, INNER_LIP_UPPER, INNER_LIP_LOWER)
-        mask = polygon_mask(polygon, self.photo.shape[:2])
+        mask = polygon_mask(polygon, _size(self.photo))
         inner = cv2.erode(mask, np.ones((3, 3)))
         photo = self.photo.astype(np.float32)
         face = self.marks[[50, 280, 101, 330, 151, 205, 425]][:, :2].round().astype(int)
@@ -429,8 +368,8 @@ class Scene:
 
     def _fine(self, points: np.ndarray) -> np.ndarray:
         """Padded-photograph pixels (N, 3) to pixels of the supersampled output."""
-        out = self._view(points) * SUPERSAMPLE
-        out[:, :2] += (SUPERSAMPLE - 1) / 2
+        out: np.ndarray = self._view(points) * np.float32(SUPERSAMPLE)
+        out[:, :2] += np.float32(HALF)
         return out
 
     def _still(self, points: np.ndarray, action: Action) -> np.ndarray:
@@ -444,7 +383,6 @@ class Scene:
         points = self.animator.points(action)
         rotation, scale, translation = self.animator.pose(action)
         target = project(points, rotation, scale, translation)
-        view = self._view(target)
         large = SUPERSAMPLE * self.size
         fine = self._fine(target)
 
@@ -458,45 +396,34 @@ class Scene:
             fine[:SKIN_VERTICES], self._face_triangles, self._face_places, layer=1, cull=True,
             depth_bias=FACE_IN_FRONT * unit,
         )  # fmt: skip
-        flow = canvas.values
-        person = cv2.remap(
-            self.photo, flow[..., 0], flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-        )
-        alpha = cv2.remap(
-            self.person, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        alpha[canvas.layer < 0] = 0
-        back = cv2.warpAffine(
-            self.background,
-            self._fine_view(),
-            (large, large),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        ).astype(np.float32)
         shell = Canvas(large, large, 2)
         grown = project(self._shell, rotation, scale, translation)
         shell.draw(self._fine(grown), self._shell_triangles, self._shell_places)
         shell.draw(fine[:SKIN_VERTICES], self._hidden_triangles, self._face_places, cull=True)
-        behind = (shell.layer >= 0).astype(np.float32)
-        if behind.any():
-            flow = shell.values
-            hair = cv2.remap(
-                self.photo, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-            )
-            behind = cv2.GaussianBlur(behind, (0, 0), 1.0)[..., None] * (shell.layer >= 0)[..., None]
-            back += (hair * np.float32(BACK_SHADE) - back) * behind
-            # the outermost pixels of the person hold the old background's colour: none of that before hair
-            alpha -= behind[..., 0] * (alpha - np.clip((alpha - 0.7) / 0.3, 0, 1))
-        image = back + (person.astype(np.float32) - back) * alpha[..., None]
+
+        image = self._back.copy()
+        box = _covered(canvas.layer, shell.layer)
+        part = image[box]
+        alpha = sample(self.person, canvas.values[box])
+        alpha[canvas.layer[box] < 0] = 0
+        behind = (shell.layer[box] >= 0).astype(np.float32)
+        behind *= cv2.GaussianBlur(behind, (0, 0), 1.0)
+        hidden = _covered(np.where((behind > 0) & (alpha < 0.99), 0, -1))
+        hair = sample(self.photo, shell.values[box][hidden])
+        part[hidden] += (hair * np.float32(BACK_SHADE) - part[hidden]) * behind[hidden][..., None]
+        # the outermost pixels of the person hold the old background's colour: none of that before hair
+        alpha -= behind * (alpha - np.clip((alpha - 0.7) / 0.3, 0, 1))
+        person = sample(self.photo, canvas.values[box], cv2.INTER_CUBIC)
+        part += (person - part) * alpha[..., None]
         self._draw_eyes(image, fine, action)
         self._draw_mouth(image, fine, points, target, rotation)
         small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        return Frame(np.clip(small + 0.5, 0, 255).astype(np.uint8), view[LANDMARK_VERTEX, :2])
+        return Frame(np.clip(small + 0.5, 0, 255).astype(np.uint8), self._view(target)[LANDMARK_VERTEX, :2])
 
     def _fine_view(self) -> np.ndarray:
         """(2, 3) padded photograph to supersampled output."""
-        matrix = self._to_view * SUPERSAMPLE
-        matrix[:, 2] += (SUPERSAMPLE - 1) / 2
+        matrix: np.ndarray = self._to_view * float(SUPERSAMPLE)
+        matrix[:, 2] += HALF
         return matrix
 
     def _sheet_now(
@@ -544,23 +471,17 @@ class Scene:
                     t = np.clip((2.6 - away) / (2.6 - 1.1), 0, 1)
                     hold = t * t * (3 - 2 * t)
                     sx, sy = sx - gaze[0] * hold, sy - gaze[1] * hold
-                eye = cv2.remap(
-                    self._eye_photo,
-                    sx.astype(np.float32),
-                    sy.astype(np.float32),
-                    cv2.INTER_CUBIC,
-                    borderMode=cv2.BORDER_REFLECT_101,
-                )
+                eye = sample(self._eye_photo, np.dstack([sx, sy]), cv2.INTER_CUBIC)
                 mask = polygon_mask(local, size)
-                shade = 1.0
+                shade = np.ones(1, np.float32)
                 if closed > 0.1:  # the lid's shadow, which the photograph has only at its own place
-                    line = _line_mask(fine[up, :2] - [low_x, low_y], size, 3.0, 1.5)
+                    line = line_mask(fine[up, :2] - [low_x, low_y], size, 3.0, 1.5)
                     shade = 1 - 0.45 * min(1.0, closed * 2) * line[..., None]
                 mask = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None]
                 image[box] += (eye.astype(np.float32) * shade - image[box]) * mask
             if closed > 0.35:
                 strength = LASHES * min(1.0, (closed - 0.35) / 0.5)
-                line = _line_mask(fine[up[2:-2], :2] - [low_x, low_y], size, 1.2 * unit / 2, 0.35 * unit)
+                line = line_mask(fine[up[2:-2], :2] - [low_x, low_y], size, 1.2 * unit / 2, 0.35 * unit)
                 dark = np.array([38, 28, 24], np.float32)
                 image[box] += (dark - image[box]) * (strength * line)[..., None]
 
@@ -589,13 +510,13 @@ class Scene:
             seam = 0.5 * (
                 fine[INNER_LIP_UPPER, :2] + _along(fine[INNER_LIP_LOWER, :2], fine[INNER_LIP_UPPER, :2])
             )
-            line = _line_mask(seam - origin, size, 0.9 * unit / 2, 0.4 * unit)
+            line = line_mask(seam - origin, size, 0.9 * unit / 2, 0.4 * unit)
             image[box] *= 1 - (SEAM * min(1.0, self._source_gap / 3) * line)[..., None]
         if gap < 0.5:
             return
         painted = self._paint_mouth(points, fine, origin, size, rotation)
         # the upper lip's shadow, which the photograph's teeth have already
-        lip = _line_mask(fine[INNER_LIP_UPPER, :2] - origin, size, 2.5 * unit, 1.2 * unit)
+        lip = line_mask(fine[INNER_LIP_UPPER, :2] - origin, size, 2.5 * unit, 1.2 * unit)
         painted *= 1 - 0.3 * lip[..., None]
         if self._source_gap > 2.0:
             self._copy_teeth(painted, target, fine, origin, size)
@@ -670,6 +591,19 @@ def _grid_triangles(rows: int, columns: int) -> np.ndarray:
     ])  # fmt: skip
 
 
+def _covered(*layers: np.ndarray) -> tuple[slice, slice]:
+    """The box (rows, columns) around all pixels that are drawn in any layer; at least one pixel."""
+    drawn = np.maximum.reduce(layers) >= 0
+    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+    if not len(rows):
+        return slice(0, 1), slice(0, 1)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
+
+
 def _opening(points: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """(N, 2) closed outline between two lines that share their ends."""
     return np.concatenate([points[upper, :2], points[lower[-2:0:-1], :2]])
@@ -694,15 +628,6 @@ def _along(line: np.ndarray, like: np.ndarray) -> np.ndarray:
     at = np.linspace(0, 1, len(line))
     to = np.linspace(0, 1, len(like))
     return np.stack([np.interp(to, at, line[:, k]) for k in range(2)], 1)
-
-
-def _line_mask(line: np.ndarray, shape: tuple[int, int], thickness: float, blur: float) -> np.ndarray:
-    """(H, W) float32 from 0 to 1: a soft polyline, thinner at its ends."""
-    mask = np.zeros(shape, np.uint8)
-    points = np.round(line * 16).astype(np.int32)
-    thick = max(1, round(thickness))
-    cv2.polylines(mask, [points[1:-1]], False, 255, thick, cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(blur, 0.3))
 
 
 def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
