@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -263,8 +263,8 @@ def _check_size(path: Path, track: Track) -> None:
 
 def _best_start(
     reader: VideoReader, tracker: FaceTracker, portrait: Portrait, progress: ProgressCallback | None
-) -> NDArray[np.float32]:
-    """Landmarks of the driving frame whose pose and expression are most like the source's.
+) -> DrivingFrame:
+    """The driving frame whose pose and expression are most like the source's.
 
     Long videos are looked at in steps; motion before the best frame is transferred like motion after it.
     """
@@ -276,7 +276,8 @@ def _best_start(
 
     wanted = describe(portrait.landmarks)
     step = max(1, (reader.info.frames or 1) // _BEST_SAMPLE)
-    best, least = None, np.inf
+    best: DrivingFrame | None = None
+    least = np.inf
     tracker.reset()
     for item in reader:
         if item.index % step:
@@ -288,7 +289,7 @@ def _best_start(
             continue
         apart = float(np.square(describe(track.landmarks) - wanted).sum())
         if apart < least:
-            best, least = track.landmarks, apart
+            best, least = DrivingFrame(track.landmarks, item.image, None), apart
     if best is None:
         raise _no_driver(reader.path)
     return best
@@ -344,7 +345,7 @@ def _rendered(
     portraits: Sequence[Portrait],
     reader: VideoReader,
     tracker: FaceTracker,
-    reference: NDArray | None,
+    reference: DrivingFrame | None,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
     """Rendered crop, driving frame and time of every driving frame, in order.
 
@@ -365,9 +366,9 @@ def _rendered(
         last = frame.landmarks if frame.landmarks is not None else last
         frame = DrivingFrame(last, frame.image, frame.crop)
         if last is not None and not prepared:
-            engine.prepare(
-                portraits, frame if reference is None else DrivingFrame(reference, frame.image, frame.crop)
-            )
+            # A best frame is looked at through the first frame's square, so that places compare.
+            best = reference and replace(reference, crop=frame.crop)
+            engine.prepare(portraits, best or frame)
             prepared = True
         pending.append((frame, moment))
         if prepared and len(pending) >= _CHUNK:
