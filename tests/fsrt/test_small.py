@@ -1,0 +1,103 @@
+"""The embedded network, at a size that takes milliseconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from headgen.fsrt.small import FSRTSmall, warp
+
+G = 128
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    net = FSRTSmall(
+        width=24, heads=2, encoder_layers=1, decoder_layers=1, eighth=8, quarter=8, half=8, full=4
+    )
+    for p in net.parameters():  # no head may be at its zero start
+        torch.nn.init.normal_(p, std=0.05) if p.dim() > 1 else None
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    g = torch.Generator().manual_seed(1)
+
+    def rand(*shape):
+        return torch.rand(*shape, generator=g)
+
+    return {
+        "images": rand(1, 2, 3, 256, 256),
+        "maps": rand(1, 2, 8, G, G),
+        "targets": rand(3, 8, G, G),
+        "prior": 0.1 * (rand(3, 2, G, G) - 0.5),
+        "scalars": rand(3, 60),
+        "window": torch.ones(G, G),
+    }
+
+
+def decode(model, state, x, rows=slice(None), region=None):
+    with torch.no_grad():
+        return model(state, x["targets"][rows], x["prior"][rows], x["scalars"][rows], x["window"], region)
+
+
+def encode(model, x, sources=slice(0, 1), primary=0):
+    with torch.no_grad():
+        return model.encode(x["images"][:, sources], x["maps"][:, sources], primary)
+
+
+def test_frames_of_a_batch_equal_single_frames(model, inputs):
+    state = encode(model, inputs)
+    together = decode(model, state, inputs)
+    for i in range(3):
+        alone = decode(model, state, inputs, slice(i, i + 1))
+        torch.testing.assert_close(together.image[i : i + 1], alone.image, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together.flow[i : i + 1], alone.flow, atol=1e-5, rtol=1e-4)
+
+
+def test_a_region_is_the_same_part_of_the_whole(model, inputs):
+    state = encode(model, inputs)
+    whole = decode(model, state, inputs)
+    part = decode(model, state, inputs, region=(16, 8, 32))
+    inner = (
+        slice(None),
+        slice(None),
+        slice(12, -12),
+        slice(12, -12),
+    )  # away from the cut, where padding differs
+    torch.testing.assert_close(
+        part.image[inner], whole.image[..., 64:192, 32:160][inner], atol=1e-4, rtol=1e-3
+    )
+
+
+def test_more_sources_change_the_result_and_their_order_only_by_the_primary(model, inputs):
+    one = decode(model, encode(model, inputs), inputs)
+    two = decode(model, encode(model, inputs, slice(0, 2)), inputs)
+    assert (one.image - two.image).abs().max() > 1e-6
+    swapped = {**inputs, "images": inputs["images"].flip(1), "maps": inputs["maps"].flip(1)}
+    again = decode(model, encode(model, swapped, slice(0, 2), primary=1), inputs)
+    torch.testing.assert_close(two.image, again.image, atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_changes_at_the_border_of_the_window(model, inputs):
+    x = {**inputs, "window": torch.zeros(G, G)}
+    out = decode(model, encode(model, inputs), x)
+    torch.testing.assert_close(out.image, inputs["images"][:, 0].expand(3, -1, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_saved_and_loaded_model_gives_the_same_frames(model, inputs, tmp_path):
+    model.save_pretrained(tmp_path)
+    again = FSRTSmall.from_pretrained(tmp_path).eval()
+    a, b = (decode(m, encode(m, inputs), inputs).image for m in (model, again))
+    assert torch.equal(a, b)
+
+
+def test_warp_by_one_pixel_shifts_the_picture():
+    image = torch.arange(64.0).reshape(1, 1, 8, 8)
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[:, 0] = 2 / 8  # one pixel to the right in the source
+    moved = warp(image, flow)
+    np.testing.assert_allclose(moved[0, 0, :, :-1], image[0, 0, :, 1:], atol=1e-4)
