@@ -48,7 +48,7 @@ def fill_holes(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def polygon_mask(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) float32 from 0 to 1, antialiased, of a polygon (N, 2)."""
+    """(H, W) float32 from 0 to 1, antialiased, of a polygon (N, 2), its outline included."""
     mask = np.zeros(shape, np.uint8)
     points = np.round(polygon * 16).astype(np.int32)
     cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
