@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 TRIM = 2
-MARGIN = 72  # pixels put around the photograph
+MARGIN = 112  # pixels put around the photograph: room for shoulders that move aside
 
 
 def pad_photograph(image: np.ndarray, margin: int = MARGIN) -> np.ndarray:
