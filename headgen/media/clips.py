@@ -7,8 +7,8 @@ A data set is a folder::
     DIR/clips/NAME.safetensors     "landmarks" (T, 478, 3) and "motion" (T, K); the clip's facts as metadata
 
 A clip shows one identity in one fixed crop of ``size`` x ``size`` pixels. Landmarks are in pixels of that
-crop (x, y; z on the scale of x, towards the camera negative). Motion holds K named coefficients per frame (K
-may be 0).
+crop: (0, 0) is the first pixel's centre, z on the scale of x, towards the camera negative. Motion holds K named
+coefficients per frame (K may be 0).
 
 A clip is finished once its ``.safetensors`` exists: it is renamed into place after the video. So a run that
 was killed leaves whole clips and ``.part`` files, can go on with `clip_exists`, and ends with `write_index`,
@@ -44,6 +44,7 @@ from headgen.errors import InputError
 
 VERSION = 1
 LANDMARKS = 478
+SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class ClipWriter:
         self.identity = name if identity is None else identity
         self.motion_names = tuple(motion_names)
         self.fps = Fraction(fps).limit_denominator(1001)
+        if split not in SPLITS:
+            raise ValueError(f"split is {split!r}: choose one of {', '.join(SPLITS)}")
         self._landmarks: list[np.ndarray] = []
         self._motion: list[np.ndarray] = []
         self._part = self.video_path.with_suffix(".mp4.part")
@@ -265,7 +268,7 @@ def read_index(directory: Path) -> list[ClipInfo]:
         content = json.loads(path.read_text())
         if content["version"] != VERSION:
             raise InputError(
-                f"{path}: data set version {content['version']}, only version {VERSION} is read; make it again"
+                f"{path}: data set version {content['version']}, {VERSION} is needed; make it again"
             )
         return [ClipInfo(**clip) for clip in content["clips"]]
     except FileNotFoundError:
@@ -343,9 +346,13 @@ class ClipStore:
 
     def __init__(self, directory: Path, split: str | None = None, *, cache: bool = False) -> None:
         self.directory = Path(directory)
-        self.infos = [info for info in read_index(self.directory) if split is None or info.split == split]
+        infos = read_index(self.directory)
+        self.infos = [info for info in infos if split is None or info.split == split]
         if not self.infos:
-            raise InputError(f"{self.directory}: the data set has no clip of split {split!r}")
+            found = ", ".join(sorted({info.split for info in infos}))
+            raise InputError(
+                f"{self.directory}: the data set has no clip of split {split!r}; it has: {found}"
+            )
         self.size = self.infos[0].size
         data = [_read_data(_paths(self.directory, info.name)[1]) for info in self.infos]
         self._landmarks = [landmarks for _, landmarks, _, _ in data]

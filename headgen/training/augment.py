@@ -78,8 +78,8 @@ class Window:
 
 
 def normalise(points: np.ndarray, size: int) -> np.ndarray:
-    """Pixels of a square picture, (..., 2), to normalised coordinates: 0 and ``size`` are its borders."""
-    return points * (2 / size) - 1
+    """Pixels of a square picture, (..., 2), to normalised coordinates; (0, 0) is a pixel's centre."""
+    return (points + 0.5) * (2 / size) - 1
 
 
 def map_to_window(keypoints: Tensor, window: Tensor) -> Tensor:
@@ -208,8 +208,8 @@ class Augmentation:
             mirror = np.array([-1, 1], np.float32)
             source_points = source_points[:, KEYPOINT_MIRROR] * mirror
             driving_points = driving_points[KEYPOINT_MIRROR, :] * mirror
-            source_landmarks = source_landmarks * [-1, 1, 1] + [side, 0, 0]
-            driving_landmarks = driving_landmarks * [-1, 1, 1] + [side, 0, 0]
+            source_landmarks = source_landmarks * [-1, 1, 1] + [side - 1, 0, 0]
+            driving_landmarks = driving_landmarks * [-1, 1, 1] + [side - 1, 0, 0]
 
         whole = Window(0, 0, 1)
         cropped = rng.random() < self.out_of_frame

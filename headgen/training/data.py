@@ -110,13 +110,19 @@ class PairDataset(Dataset[Any]):
 
 
 class RangeSampler(Sampler[int]):
-    """The indices start ... start + count - 1 in order: a stream of pairs that goes on where it stopped."""
+    """A stream of pairs that goes on where it stopped: start, start + stride, ... (count of them).
 
-    def __init__(self, start: int, count: int) -> None:
-        self.start, self.count = start, count
+    Args:
+        start: first index.
+        count: how many.
+        stride: distance; with W processes, process r takes start + r with stride W.
+    """
+
+    def __init__(self, start: int, count: int, stride: int = 1) -> None:
+        self.indices = range(start, start + count * stride, stride)
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.start + self.count))
+        return iter(self.indices)

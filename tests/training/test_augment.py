@@ -23,7 +23,7 @@ STILL = ColourJitter(0, 0, 0, 0)
 
 def dotted(landmarks: np.ndarray) -> np.ndarray:
     """A black picture with a soft white dot at the nose tip and a green one at the left mouth corner."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] + 0.5
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
     image = np.zeros((SIZE, SIZE, 3))
     for index, colour in ((1, (255, 0, 0)), (61, (0, 255, 0))):
         bump = np.exp(-((x - landmarks[index, 0]) ** 2 + (y - landmarks[index, 1]) ** 2) / 8)
