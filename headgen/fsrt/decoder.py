@@ -52,7 +52,10 @@ class PixelDecoder(nn.Module):
         super().__init__()
         self.keypoint_octaves = keypoint_octaves
         self.pixel_octaves = pixel_octaves
-        width = num_keypoints * 4 * keypoint_octaves + 4 * pixel_octaves + expression_size
+        self.pose_size = (
+            num_keypoints * 4 * keypoint_octaves
+        )  # of a query's input; then pixel, then expression
+        width = self.pose_size + 4 * pixel_octaves + expression_size
         self.query_mlp = relu_mlp((width, query_hidden, width))
         self.blocks = nn.ModuleList(
             CrossBlock(width, latent_width, heads, head_width, hidden) for _ in range(layers)

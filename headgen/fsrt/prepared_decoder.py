@@ -1,0 +1,139 @@
+"""The pixel decoder made ready for whole frames: everything that repeats is worked out once.
+
+A query's input is 416 numbers of the frame (key points, expression) and 64 of the pixel, and of those 64 half
+belong to its column and half to its row.  The first linear layer is therefore a sum of three small tables,
+with an entry for each frame, column and row.  Keys and values of the set-latent are computed once for all
+frames (`PixelDecoder.context`).  No query sees another, so that frames are decoded in bands of rows of any
+size, several frames to a band where the device likes it.
+
+Shapes: T frames, G pixels a side, Q = rows * G queries of a band, I input width, M tokens, H heads, K width of
+a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from headgen.fsrt.decoder import Context, PixelDecoder
+from headgen.nn import pixel_grid, sinusoidal_encoding
+
+__all__ = ["PreparedDecoder", "linear_layers"]
+
+Observer = Callable[[str, Tensor], None]
+"""Told the name and the input of every linear layer behind the first."""
+
+
+class PreparedDecoder:
+    """Decodes whole frames with a `PixelDecoder`'s weights.
+
+    Args:
+        decoder: the network; its weights are copied in the arithmetic asked for.
+        size: G.
+        dtype: arithmetic of the matrix products; sums along the network stay in float32.
+        band: most queries at a time: bounds the memory.
+    """
+
+    def __init__(self, decoder: PixelDecoder, size: int, dtype: torch.dtype, band: int) -> None:
+        self.size, self.dtype, self.band = size, dtype, band
+        self.heads: int = decoder.blocks[0].attention.heads
+        self.keypoint_octaves = decoder.keypoint_octaves
+        self._split_first_layer(decoder)
+        self.norms = [
+            tuple((norm.weight.float(), norm.bias.float()) for norm in (block.attention_norm, block.mlp_norm))
+            for block in decoder.blocks
+        ]
+        self.linears: dict[str, tuple[Tensor, Tensor | None]] = {}
+        for name, layer in linear_layers(decoder).items():
+            bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+            self.linears[name] = (layer.weight.detach().to(dtype), bias)
+        self.layers = len(decoder.blocks)
+        self.renders = sum(name.startswith("render") for name in self.linears)
+
+    def _split_first_layer(self, decoder: PixelDecoder) -> None:
+        """In float32: the highest octaves are little but rounding, which half precision would make noise."""
+        first = decoder.query_mlp[0]
+        octaves = decoder.pixel_octaves
+        pose = decoder.pose_size
+        weight = first.weight.detach().float()
+        self.pose_weight, place = weight[:, :pose], weight[:, pose : pose + 4 * octaves]
+        self.expression_weight, self.first_bias = weight[:, pose + 4 * octaves :], first.bias.detach().float()
+        diagonal = (
+            pixel_grid(self.size, self.size, weight.device).diagonal().T
+        )  # (G, 2): x and y of pixel (i, i)
+        encoded = sinusoidal_encoding(diagonal, octaves).unflatten(
+            -1, (2, 2, octaves)
+        )  # (G, sin|cos, x|y, octave)
+        place = place.unflatten(1, (2, 2, octaves))
+        self.columns = torch.einsum("gso,dso->gd", encoded[:, :, 0], place[:, :, 0])
+        self.rows = torch.einsum("gso,dso->gd", encoded[:, :, 1], place[:, :, 1])
+
+    def frame_rows(self, keypoints: Tensor, expression: Tensor) -> Tensor:
+        """First layer of every row of pixels of every frame, its columns' part left out.
+
+        Args:
+            keypoints: (T, P, 2).
+            expression: (T, E).
+
+        Returns:
+            (T * G, hidden) float32.
+        """
+        pose = sinusoidal_encoding(keypoints.flatten(1), self.keypoint_octaves)
+        frames = pose @ self.pose_weight.T + expression.float() @ self.expression_weight.T + self.first_bias
+        return (frames[:, None] + self.rows).flatten(0, 1)
+
+    def decode(self, context: Context, keypoints: Tensor, expression: Tensor) -> Tensor:
+        """Decodes frames of one person.
+
+        Args:
+            context: keys and values (1, H, M, K) of each layer.
+            keypoints: (T, P, 2) of the frames.
+            expression: (T, E) of the frames.
+
+        Returns:
+            RGB (T, G, G, 3) float32, not clamped.
+        """
+        context = [(k.to(self.dtype), v.to(self.dtype)) for k, v in context]
+        rows = self.frame_rows(keypoints, expression)
+        step = max(1, self.band // self.size)
+        out = rows.new_empty(len(rows), self.size, 3)
+        for first in range(0, len(rows), step):
+            hidden = (rows[first : first + step, None] + self.columns).relu_().flatten(0, 1)
+            out[first : first + step] = self.run(hidden, context).unflatten(0, (-1, self.size))
+        return out.view(len(keypoints), self.size, self.size, 3)
+
+    def run(self, hidden: Tensor, context: Context, observe: Observer | None = None) -> Tensor:
+        """Everything behind the first layer: (Q, hidden) after its ReLU -> RGB (Q, 3) float32."""
+
+        def linear(name: str, x: Tensor) -> Tensor:
+            if observe is not None:
+                observe(name, x)
+            return F.linear(x.to(self.dtype), *self.linears[name])
+
+        x = linear("query", hidden).float()  # (Q, I)
+        for i, (keys, values) in enumerate(context):
+            attention_norm, mlp_norm = self.norms[i]
+            q = linear(f"{i}.query", F.layer_norm(x, x.shape[-1:], *attention_norm))
+            q = rearrange(q, "q (h k) -> 1 h q k", h=self.heads)
+            y = F.scaled_dot_product_attention(q, keys, values)
+            x = x + linear(f"{i}.out", rearrange(y, "1 h q k -> q (h k)"))
+            y = F.gelu(linear(f"{i}.mlp.0", F.layer_norm(x, x.shape[-1:], *mlp_norm)))
+            x = x + linear(f"{i}.mlp.2", y)
+        for i in range(self.renders - 1):
+            x = linear(f"render.{i}", x).relu_()
+        return linear(f"render.{self.renders - 1}", x).float()
+
+
+def linear_layers(decoder: PixelDecoder) -> dict[str, nn.Linear]:
+    """The linear layers behind the first, by the names that `PreparedDecoder.run` uses."""
+    layers: dict[str, nn.Linear] = {"query": decoder.query_mlp[2]}
+    for i, block in enumerate(decoder.blocks):
+        layers[f"{i}.query"], layers[f"{i}.out"] = block.attention.query, block.attention.out
+        layers[f"{i}.mlp.0"], layers[f"{i}.mlp.2"] = block.mlp[0], block.mlp[2]
+    for i, layer in enumerate(m for m in decoder.render if isinstance(m, nn.Linear)):
+        layers[f"render.{i}"] = layer
+    return layers
