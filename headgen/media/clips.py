@@ -7,8 +7,8 @@ A data set is a folder::
     DIR/clips/NAME.safetensors     "landmarks" (T, 478, 3) and "motion" (T, K); the clip's facts as metadata
 
 A clip shows one identity in one fixed crop of ``size`` x ``size`` pixels. Landmarks are in pixels of that
-crop: (0, 0) is the first pixel's centre, z on the scale of x, towards the camera negative. Motion holds K named
-coefficients per frame (K may be 0).
+crop: (0, 0) is the first pixel's centre, z on the scale of x, towards the camera negative. Motion holds K
+named coefficients per frame (K may be 0).
 
 A clip is finished once its ``.safetensors`` exists: it is renamed into place after the video. So a run that
 was killed leaves whole clips and ``.part`` files, can go on with `clip_exists`, and ends with `write_index`,
