@@ -98,6 +98,11 @@ class Reenactment:
     seconds: float
     """How long it took."""
 
+    def __str__(self) -> str:
+        """One line for people."""
+        rate = self.frames / max(self.seconds, 1e-9)
+        return f"{self.output}: {self.frames} frames in {self.seconds:.1f} s ({rate:.1f} a second)"
+
 
 def reenact(
     source: list[Path],

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -228,6 +230,12 @@ class FSRTSmall(ModelMixin, ConfigMixin):
             nn.init.zeros_(layer.bias)
         nn.init.constant_(self.head.bias[0], 2.0)
         nn.init.zeros_(self.head.weight[0])
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> FSRTSmall:
+        """Reads a folder that `save_pretrained` wrote; see diffusers' `ModelMixin.from_pretrained`."""
+        kwargs.setdefault("low_cpu_mem_usage", False)  # True needs accelerate, and saves little at this size
+        return super().from_pretrained(folder, **kwargs)
 
     @staticmethod
     def _place(maps: Tensor, grid: int) -> Tensor:
