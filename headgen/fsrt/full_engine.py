@@ -80,9 +80,7 @@ class FullEngine:
         with torch.inference_mode():
             if precision == "int8":
                 if self.device.type != "cpu" or not has_int8():
-                    raise InputError(
-                        f"precision='int8' needs a processor with AVX-512 VNNI; choose auto"
-                    )
+                    raise InputError("precision='int8' needs a processor with AVX-512 VNNI; choose auto")
                 self.decoder = Int8Decoder(model.decoder, self.size, band)
             else:
                 dtype = resolve_dtype(precision, self.device)

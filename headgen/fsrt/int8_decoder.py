@@ -2,9 +2,9 @@
 
 Our design: AVX-512 VNNI does four 8-bit products in the time of one float32 product, and is found where
 bfloat16 matrix units (AMX) are not.  Weights are rounded per output, activations per layer, to unsigned bytes
-whose range is read off a float32 run over a sparse lattice of the same frame's pixels; attention and sums along
-the network stay in float32.  On the reference case the error is 2 % of the output's standard deviation (root
-mean square; largest 9 %), several times bfloat16's: hence only used where it is asked for.
+whose range is read off a float32 run over a sparse lattice of the same frame's pixels; attention and sums
+along the network stay in float32.  On the reference case the error is 2 % of the output's standard deviation
+(root mean square; largest 9 %), several times bfloat16's: hence only used where it is asked for.
 
 Shapes: as in `headgen.fsrt.prepared_decoder`.
 """
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from headgen.fsrt.decoder import Context, PixelDecoder
 from headgen.fsrt.prepared_decoder import PreparedDecoder, linear_layers
+from headgen.nn.timing import part
 
 __all__ = ["Int8Decoder", "has_int8"]
 
@@ -90,7 +91,8 @@ class Int8Decoder(PreparedDecoder):
             scale, _ = self.ranges["query"]
             rows, columns = rows / scale + 0.5, self.columns / scale
             for first in range(0, len(rows), step):
-                hidden = (rows[first : first + step, None] + columns).clamp_(0, 255).to(torch.uint8)
+                with part("first layer"):
+                    hidden = _truncate(rows[first : first + step, None] + columns)
                 out[first : first + step] = self.run(hidden.flatten(0, 1), context).unflatten(
                     0, (-1, self.size)
                 )
@@ -119,24 +121,36 @@ class Int8Decoder(PreparedDecoder):
 
     def _to_bytes(self, name: str, x: Tensor) -> Tensor:
         scale, zero = self.ranges[name]
-        return (x * (1 / scale)).add_(zero + 0.5).clamp_(0, 255).to(torch.uint8)
+        return _truncate((x * (1 / scale)).add_(zero + 0.5))
 
     def run(self, hidden: Tensor, context: Context, observe: object = None) -> Tensor:
         """Everything behind the first layer: bytes (Q, hidden) -> RGB (Q, 3) float32."""
         layers, ranges = self.bytes, self.ranges
-        x = layers["query"](hidden, ranges["query"])  # (Q, I)
+        with part("query network"):
+            x = layers["query"](hidden, ranges["query"])  # (Q, I)
         for i, (keys, values) in enumerate(context):
             attention_norm, mlp_norm = self.byte_norms[i]
-            y = F.layer_norm(x, x.shape[-1:], *attention_norm).clamp_(0, 255).to(torch.uint8)
-            q = rearrange(layers[f"{i}.query"](y, ranges[f"{i}.query"]), "q (h k) -> 1 h q k", h=self.heads)
-            y = F.scaled_dot_product_attention(q, keys, values)
-            y = self._to_bytes(f"{i}.out", rearrange(y, "1 h q k -> q h k")).flatten(1)
-            x = x.add_(layers[f"{i}.out"](y, ranges[f"{i}.out"]))
-            y = F.layer_norm(x, x.shape[-1:], *mlp_norm).clamp_(0, 255).to(torch.uint8)
-            y = layers[f"{i}.mlp.0"](y, ranges[f"{i}.mlp.0"], ranges[f"{i}.mlp.2"], "gelu")
-            x = x.add_(layers[f"{i}.mlp.2"](y, ranges[f"{i}.mlp.2"]))
-        y = self._to_bytes("render.0", x)
-        for i in range(self.renders - 1):
-            y = layers[f"render.{i}"](y, ranges[f"render.{i}"], ranges[f"render.{i + 1}"], "relu")
-        last = f"render.{self.renders - 1}"
-        return layers[last](y, ranges[last])
+            with part("projections"):
+                y = _truncate(F.layer_norm(x, x.shape[-1:], *attention_norm))
+                y = layers[f"{i}.query"](y, ranges[f"{i}.query"])
+                q = rearrange(y, "q (h k) -> 1 h q k", h=self.heads)
+            with part("attention"):
+                y = F.scaled_dot_product_attention(q, keys, values)
+            with part("projections"):
+                y = self._to_bytes(f"{i}.out", rearrange(y, "1 h q k -> q h k")).flatten(1)
+                x = x.add_(layers[f"{i}.out"](y, ranges[f"{i}.out"]))
+            with part("layer networks"):
+                y = _truncate(F.layer_norm(x, x.shape[-1:], *mlp_norm))
+                y = layers[f"{i}.mlp.0"](y, ranges[f"{i}.mlp.0"], ranges[f"{i}.mlp.2"], "gelu")
+                x = x.add_(layers[f"{i}.mlp.2"](y, ranges[f"{i}.mlp.2"]))
+        with part("render network"):
+            y = self._to_bytes("render.0", x)
+            for i in range(self.renders - 1):
+                y = layers[f"render.{i}"](y, ranges[f"render.{i}"], ranges[f"render.{i + 1}"], "relu")
+            last = f"render.{self.renders - 1}"
+            return layers[last](y, ranges[last])
+
+
+def _truncate(x: Tensor) -> Tensor:
+    """Values that half a step has been added to -> bytes."""
+    return x.clamp_(0, 255).to(torch.uint8)

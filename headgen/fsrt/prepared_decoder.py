@@ -6,8 +6,8 @@ with an entry for each frame, column and row.  Keys and values of the set-latent
 frames (`PixelDecoder.context`).  No query sees another, so that frames are decoded in bands of rows of any
 size, several frames to a band where the device likes it.
 
-Shapes: T frames, G pixels a side, Q = rows * G queries of a band, I input width, M tokens, H heads, K width of
-a head.
+Shapes: T frames, G pixels a side, Q = rows * G queries of a band, I input width, M tokens, H heads of
+width K.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from headgen.fsrt.decoder import Context, PixelDecoder
 from headgen.nn import pixel_grid, sinusoidal_encoding
+from headgen.nn.timing import part
 
 __all__ = ["PreparedDecoder", "linear_layers"]
 
@@ -98,11 +99,13 @@ class PreparedDecoder:
             RGB (T, G, G, 3) float32, not clamped.
         """
         context = [(k.to(self.dtype), v.to(self.dtype)) for k, v in context]
-        rows = self.frame_rows(keypoints, expression)
+        with part("first layer"):
+            rows = self.frame_rows(keypoints, expression)
         step = max(1, self.band // self.size)
         out = rows.new_empty(len(rows), self.size, 3)
         for first in range(0, len(rows), step):
-            hidden = (rows[first : first + step, None] + self.columns).relu_().flatten(0, 1)
+            with part("first layer"):
+                hidden = (rows[first : first + step, None] + self.columns).relu_().flatten(0, 1)
             out[first : first + step] = self.run(hidden, context).unflatten(0, (-1, self.size))
         return out.view(len(keypoints), self.size, self.size, 3)
 
@@ -114,18 +117,24 @@ class PreparedDecoder:
                 observe(name, x)
             return F.linear(x.to(self.dtype), *self.linears[name])
 
-        x = linear("query", hidden).float()  # (Q, I)
+        with part("query network"):
+            x = linear("query", hidden).float()  # (Q, I)
         for i, (keys, values) in enumerate(context):
             attention_norm, mlp_norm = self.norms[i]
-            q = linear(f"{i}.query", F.layer_norm(x, x.shape[-1:], *attention_norm))
-            q = rearrange(q, "q (h k) -> 1 h q k", h=self.heads)
-            y = F.scaled_dot_product_attention(q, keys, values)
-            x = x + linear(f"{i}.out", rearrange(y, "1 h q k -> q (h k)"))
-            y = F.gelu(linear(f"{i}.mlp.0", F.layer_norm(x, x.shape[-1:], *mlp_norm)))
-            x = x + linear(f"{i}.mlp.2", y)
-        for i in range(self.renders - 1):
-            x = linear(f"render.{i}", x).relu_()
-        return linear(f"render.{self.renders - 1}", x).float()
+            with part("projections"):
+                q = linear(f"{i}.query", F.layer_norm(x, x.shape[-1:], *attention_norm))
+                q = rearrange(q, "q (h k) -> 1 h q k", h=self.heads)
+            with part("attention"):
+                y = F.scaled_dot_product_attention(q, keys, values)
+            with part("projections"):
+                x = x + linear(f"{i}.out", rearrange(y, "1 h q k -> q (h k)"))
+            with part("layer networks"):
+                y = F.gelu(linear(f"{i}.mlp.0", F.layer_norm(x, x.shape[-1:], *mlp_norm)))
+                x = x + linear(f"{i}.mlp.2", y)
+        with part("render network"):
+            for i in range(self.renders - 1):
+                x = linear(f"render.{i}", x).relu_()
+            return linear(f"render.{self.renders - 1}", x).float()
 
 
 def linear_layers(decoder: PixelDecoder) -> dict[str, nn.Linear]:

@@ -1,0 +1,1 @@
+"""What headgen measures of itself: speed and quality."""
