@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 Start = Literal["first", "best"]
 FrameMode = Literal["full", "crop"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 SMALLEST_FACE = 20.0
 """Least distance of the outer eye corners in pixels at which a face can be reenacted."""
@@ -146,7 +146,8 @@ def reenact(
         lips: strength of mouth and jaw motion, 0 to 3.
         compare: write photograph, driving video and result side by side.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
-        precision: arithmetic of the network; `auto` takes bfloat16 where the processor has it in hardware.
+        precision: arithmetic of the network; `auto` takes bfloat16 where the processor has it in hardware,
+            `int8` is for the full-size FSRT on processors that have not.
         device: `auto`, `cpu`, `cuda`, ...
         seed: kept in the run record; these models draw no random numbers.
         progress: called after every frame.

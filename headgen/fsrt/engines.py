@@ -57,19 +57,19 @@ def load_engine(
     Args:
         folder: where the weights lie (`save_pretrained`); its config names the kind of model.
         options: what is transferred and how strongly.
-        precision: `auto`, `fp32` or `bf16`.
+        precision: `auto`, `fp32`, `bf16`, or `int8` (the full-size FSRT only).
         device: `auto` or a name that torch knows.
 
     Raises:
         InputError: an option that this model cannot follow.
     """
-    where = resolve_device(device)
-    dtype = resolve_dtype(precision, where)
     if FSRTSmall.load_config(folder).get("_class_name") == "FSRTSmall":
+        where = resolve_device(device)
+        dtype = resolve_dtype(precision, where)
         return SmallReenactment(SmallEngine(FSRTSmall.from_pretrained(folder), where, dtype), options)
     from headgen.fsrt.full_reenactment import FullReenactment
 
-    return FullReenactment.load(folder, options, dtype, where)
+    return FullReenactment.load(folder, options, precision, device)
 
 
 __all__ = ["SmallReenactment", "load_engine"]

@@ -1,0 +1,105 @@
+"""The full-size FSRT at work on real photographs and videos: crops, motion, pixels, detail, paste-back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen.errors import InputError
+from headgen.faces.crop import VIDEO_FACE, portrait_crop
+from headgen.faces.detail import DetailTransfer
+from headgen.faces.paste import Paster
+from headgen.faces.retarget import RetargetOptions
+from headgen.faces.tracker import MediaPipeTracker
+from headgen.fsrt.full_engine import FullEngine
+from headgen.fsrt.model import FSRT
+
+if TYPE_CHECKING:
+    from headgen.reenact import DrivingFrame, Portrait
+
+NETWORK_SIZE = 256
+LARGEST_CROP = 768
+"""Side of the crop, in pixels, up to which detail is transferred."""
+
+
+class FullReenactment:
+    """Reenacts with `FullEngine`: key points and expression come from the driver's pixels.
+
+    Args:
+        engine: the networks.
+        options: what is transferred and how strongly; the expression vector of this model cannot be divided
+            into eyes and lips.
+
+    Raises:
+        InputError: an option that this model cannot follow.
+    """
+
+    looks_at_pixels = True
+
+    def __init__(self, engine: FullEngine, options: RetargetOptions) -> None:
+        if options.region in ("eyes", "lips") or options.eyes != 1 or options.lips != 1:
+            raise InputError(
+                "the full-size FSRT moves the whole expression; use --model fsrt-small for eyes and lips on "
+                "their own"
+            )
+        self.engine, self.options = engine, options
+
+    @classmethod
+    def load(cls, folder: Path, options: RetargetOptions, precision: str, device: str) -> FullReenactment:
+        """Loads converted weights (`headgen weights convert`)."""
+        return cls(FullEngine(FSRT.from_pretrained(folder), precision, device), options)
+
+    def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
+        """Encodes the sources and fixes the frame from which motion counts."""
+        crops = [portrait_crop(p.landmarks, face=VIDEO_FACE) for p in portraits]
+        pictures = np.stack([c.take(p.image, NETWORK_SIZE) for c, p in zip(crops, portraits, strict=True)])
+        self._image, self._crop = portraits[0].image, crops[0]
+        self._state = self.engine.encode(pictures)
+        self._own, self._own_expression = self._state.keypoints[:1], self._state.expression[:1]
+        self._first, _ = self.engine.motion(self._driver([reference]))
+        self._scale = self.engine.movement_scale(self._own, self._first)
+        side = self._side = int(np.clip(round(crops[0].side), NETWORK_SIZE, LARGEST_CROP))
+        self._detail = DetailTransfer(
+            crops[0].take(portraits[0].image, side), crops[0].to_crop(portraits[0].landmarks, side)
+        )
+        self._paster = Paster(crops[0], portraits[0].image.shape[:2], side)
+        self._tracker = MediaPipeTracker()
+
+    @staticmethod
+    def _driver(frames: Sequence[DrivingFrame]) -> NDArray[np.uint8]:
+        crops = []
+        for frame in frames:
+            assert frame.crop is not None
+            crops.append(frame.crop.take(frame.image, NETWORK_SIZE))
+        return np.stack(crops)
+
+    def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
+        """Crops of the source with the frames' motion."""
+        keypoints, expression = self.engine.motion(self._driver(frames))
+        o = self.options
+        if o.motion == "relative":
+            keypoints = self._own + (keypoints - self._first) * (self._scale * o.multiplier)
+        else:
+            keypoints = self._own + (keypoints - self._own) * o.multiplier
+        if o.region == "expression":
+            keypoints = self._own.expand_as(keypoints).contiguous()
+        if o.region == "pose":
+            expression = self._own_expression.expand_as(expression).contiguous()
+        pictures = self.engine.decode(self._state, keypoints, expression)
+        return [self._sharpen(p) for p in np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)]
+
+    def _sharpen(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Detail of the photograph, where a face is found in the generated frame; else the frame enlarged."""
+        track = self._tracker.track(picture)
+        if track is None:
+            return cv2.resize(picture, (self._side, self._side), interpolation=cv2.INTER_CUBIC)
+        return self._detail.apply(picture, track.landmarks)
+
+    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The whole photograph with a rendered crop feathered into its place."""
+        return self._paster.paste(self._image, crop)
