@@ -58,6 +58,12 @@ COMMANDS: dict[str, Command] = {
     "bench fsrt": Command(
         "headgen.evaluation.bench_fsrt:bench", "measure the full-size FSRT on this machine"
     ),
+    "bench reenact": Command(
+        "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
+    ),
+    "synth portraits": Command(
+        "headgen.synth.portraits:make", "training set of portraits animated in 3D"
+    ),
     "weights list": Command("headgen.hub:list_models", "the models, their licence and figures"),
     "weights fetch": Command("headgen.hub:fetch", "download a model", positional="name"),
     "weights verify": Command(
