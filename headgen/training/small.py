@@ -9,6 +9,7 @@ the driving frame and source frames of the same person are the paper's (section 
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -362,7 +363,7 @@ class SmallFSRTModule(L.LightningModule):
             if step < p.warmup:
                 return (step + 1) / p.warmup
             done = min(1.0, (step - p.warmup) / max(1, p.total - p.warmup))
-            return 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done))
+            return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
