@@ -6,6 +6,8 @@ I = width of a query's input.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -64,7 +66,7 @@ class PixelDecoder(nn.Module):
 
     def context(self, latents: Tensor) -> Context:
         """Keys and values of every layer for a set-latent (B, M, D): computed once for all queries."""
-        return [block.attention.project(latents) for block in self.blocks]
+        return [cast(CrossBlock, block).attention.project(latents) for block in self.blocks]
 
     def forward(
         self, pixels: Tensor, keypoints: Tensor, expression: Tensor, latents: Tensor | Context
@@ -92,7 +94,7 @@ class PixelDecoder(nn.Module):
             ],
             dim=-1,
         )  # (B, Q, I)
-        x = self.query_mlp(x.to(self.query_mlp[0].weight.dtype))
+        x = self.query_mlp(x.to(next(self.parameters()).dtype))
         for block, (keys, values) in zip(self.blocks, context, strict=True):
             x = block(x, keys, values)
         return self.render(x)

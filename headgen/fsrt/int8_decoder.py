@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from headgen.fsrt.decoder import Context, PixelDecoder
 from headgen.fsrt.prepared_decoder import PreparedDecoder, linear_layers
@@ -35,17 +35,17 @@ class _Int8Linear:
     """A linear layer on unsigned bytes.
 
     Args:
-        weight: (outputs, inputs) float32.
-        bias: (outputs,) or None.
+        layer: the layer in float32.
         band: queries that most calls have; the weights are laid out for it.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, band: int) -> None:
+    def __init__(self, layer: nn.Linear, band: int) -> None:
+        weight = layer.weight.detach()
         self.scale = weight.abs().amax(1).clamp_min(1e-12) / 127
         rounded = (weight / self.scale[:, None]).round().to(torch.int8)
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, [band, weight.shape[1]])
         self.zeros = torch.zeros(len(weight), dtype=torch.int64)
-        self.bias = bias
+        self.bias = None if layer.bias is None else layer.bias.detach()
 
     def __call__(
         self, x: Tensor, given: Range, wanted: Range | None = None, activation: str = "none"
@@ -78,7 +78,7 @@ class Int8Decoder(PreparedDecoder):
 
     def __init__(self, decoder: PixelDecoder, size: int, band: int) -> None:
         super().__init__(decoder, size, torch.float32, band)
-        self.bytes = {name: _Int8Linear(*self.linears[name], band) for name in linear_layers(decoder)}
+        self.bytes = {name: _Int8Linear(layer, band) for name, layer in linear_layers(decoder).items()}
 
     def decode(self, context: Context, keypoints: Tensor, expression: Tensor) -> Tensor:
         """As `PreparedDecoder.decode`; each frame has ranges of its own and depends on no other."""
@@ -105,13 +105,18 @@ class Int8Decoder(PreparedDecoder):
         lattice = (rows[start::_LATTICE, None] + self.columns[start::_LATTICE]).relu_().flatten(0, 1)
         self.ranges: dict[str, Range] = {}
         super().run(lattice, context, self._observe)
-        self.byte_norms = []
-        for i, norms in enumerate(self.norms):
-            pair = []
-            for (weight, bias), name in zip(norms, (f"{i}.query", f"{i}.mlp.0"), strict=True):
-                scale, zero = self.ranges[name]
-                pair.append((weight / scale, bias / scale + (zero + 0.5)))
-            self.byte_norms.append(tuple(pair))
+        self.byte_norms = [
+            tuple(
+                self._stepped(norm, name)
+                for norm, name in zip(norms, (f"{i}.query", f"{i}.mlp.0"), strict=True)
+            )
+            for i, norms in enumerate(self.norms)
+        ]
+
+    def _stepped(self, norm: tuple[Tensor, Tensor], name: str) -> tuple[Tensor, Tensor]:
+        """A normalisation whose result, truncated, is the byte that the named layer reads."""
+        (weight, bias), (scale, zero) = norm, self.ranges[name]
+        return weight / scale, bias / scale + (zero + 0.5)
 
     def _observe(self, name: str, x: Tensor) -> None:
         low, high = (float(v) * _MARGIN for v in x.aminmax())

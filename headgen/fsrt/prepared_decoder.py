@@ -20,13 +20,51 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from headgen.fsrt.decoder import Context, PixelDecoder
-from headgen.nn import pixel_grid, sinusoidal_encoding
+from headgen.nn import CrossBlock, pixel_grid, sinusoidal_encoding
 from headgen.nn.timing import part
 
 __all__ = ["PreparedDecoder", "linear_layers"]
 
 Observer = Callable[[str, Tensor], None]
 """Told the name and the input of every linear layer behind the first."""
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "gelu": F.gelu,
+}
+
+
+class _Linear:
+    """A linear layer with the activation that follows it.
+
+    On a CPU the weights are laid out once for the processor's matrix kernels, which also apply the activation
+    while the result is in cache.
+    """
+
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype, band: int) -> None:
+        self.dtype = dtype
+        self.weight = layer.weight.detach().to(dtype)
+        self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        self.packed = _packs(self.weight)
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, band)
+
+    def __call__(self, x: Tensor, activation: str) -> Tensor:
+        """Maps (Q, inputs) of any type to (Q, outputs) of this layer's."""
+        x = x.to(self.dtype)
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, activation, [], "none")
+        return _ACTIVATIONS[activation](F.linear(x, self.weight, self.bias))
+
+
+def _packs(weight: Tensor) -> bool:
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return weight.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class PreparedDecoder:
@@ -41,23 +79,18 @@ class PreparedDecoder:
 
     def __init__(self, decoder: PixelDecoder, size: int, dtype: torch.dtype, band: int) -> None:
         self.size, self.dtype, self.band = size, dtype, band
-        self.heads: int = decoder.blocks[0].attention.heads
+        blocks = cross_blocks(decoder)
+        self.heads = blocks[0].attention.heads
         self.keypoint_octaves = decoder.keypoint_octaves
         self._split_first_layer(decoder)
-        self.norms = [
-            tuple((norm.weight.float(), norm.bias.float()) for norm in (block.attention_norm, block.mlp_norm))
-            for block in decoder.blocks
-        ]
-        self.linears: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for name, layer in linear_layers(decoder).items():
-            bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-            self.linears[name] = (layer.weight.detach().to(dtype), bias)
-        self.layers = len(decoder.blocks)
+        self.norms = [(_affine(block.attention_norm), _affine(block.mlp_norm)) for block in blocks]
+        self.linears = {name: _Linear(layer, dtype, band) for name, layer in linear_layers(decoder).items()}
         self.renders = sum(name.startswith("render") for name in self.linears)
 
     def _split_first_layer(self, decoder: PixelDecoder) -> None:
         """In float32: the highest octaves are little but rounding, which half precision would make noise."""
         first = decoder.query_mlp[0]
+        assert isinstance(first, nn.Linear)
         octaves = decoder.pixel_octaves
         pose = decoder.pose_size
         weight = first.weight.detach().float()
@@ -112,10 +145,10 @@ class PreparedDecoder:
     def run(self, hidden: Tensor, context: Context, observe: Observer | None = None) -> Tensor:
         """Everything behind the first layer: (Q, hidden) after its ReLU -> RGB (Q, 3) float32."""
 
-        def linear(name: str, x: Tensor) -> Tensor:
+        def linear(name: str, x: Tensor, activation: str = "none") -> Tensor:
             if observe is not None:
                 observe(name, x)
-            return F.linear(x.to(self.dtype), *self.linears[name])
+            return self.linears[name](x, activation)
 
         with part("query network"):
             x = linear("query", hidden).float()  # (Q, I)
@@ -129,20 +162,31 @@ class PreparedDecoder:
             with part("projections"):
                 x = x + linear(f"{i}.out", rearrange(y, "1 h q k -> q (h k)"))
             with part("layer networks"):
-                y = F.gelu(linear(f"{i}.mlp.0", F.layer_norm(x, x.shape[-1:], *mlp_norm)))
+                y = linear(f"{i}.mlp.0", F.layer_norm(x, x.shape[-1:], *mlp_norm), "gelu")
                 x = x + linear(f"{i}.mlp.2", y)
         with part("render network"):
             for i in range(self.renders - 1):
-                x = linear(f"render.{i}", x).relu_()
+                x = linear(f"render.{i}", x, "relu")
             return linear(f"render.{self.renders - 1}", x).float()
+
+
+def _affine(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    return norm.weight.detach().float(), norm.bias.detach().float()
+
+
+def cross_blocks(decoder: PixelDecoder) -> list[CrossBlock]:
+    """The decoder's attention layers, by their type."""
+    return [block for block in decoder.blocks if isinstance(block, CrossBlock)]
 
 
 def linear_layers(decoder: PixelDecoder) -> dict[str, nn.Linear]:
     """The linear layers behind the first, by the names that `PreparedDecoder.run` uses."""
-    layers: dict[str, nn.Linear] = {"query": decoder.query_mlp[2]}
-    for i, block in enumerate(decoder.blocks):
+
+    def within(network: nn.Sequential) -> list[nn.Linear]:
+        return [module for module in network if isinstance(module, nn.Linear)]
+
+    layers = {"query": within(decoder.query_mlp)[1]}
+    for i, block in enumerate(cross_blocks(decoder)):
         layers[f"{i}.query"], layers[f"{i}.out"] = block.attention.query, block.attention.out
-        layers[f"{i}.mlp.0"], layers[f"{i}.mlp.2"] = block.mlp[0], block.mlp[2]
-    for i, layer in enumerate(m for m in decoder.render if isinstance(m, nn.Linear)):
-        layers[f"render.{i}"] = layer
-    return layers
+        layers[f"{i}.mlp.0"], layers[f"{i}.mlp.2"] = within(block.mlp)
+    return layers | {f"render.{i}": layer for i, layer in enumerate(within(decoder.render))}
