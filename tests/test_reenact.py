@@ -1,0 +1,148 @@
+"""`headgen.reenact` from files to files, on the astronaut; the network is the real one, untrained."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from headgen import reenact
+from headgen.errors import InputError
+from headgen.faces.tracker import MediaPipeTracker
+from headgen.fsrt.small import FSRTSmall
+from headgen.media import VideoReader, VideoWriter, write_image
+from headgen.progress import Cancelled
+
+FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Astronaut picture, a driving video of her sliding to the right, and an untrained model that copies."""
+    from skimage.data import astronaut
+
+    folder = tmp_path_factory.mktemp("reenact")
+    picture = np.ascontiguousarray(astronaut()[0:400, 60:420])
+    write_image(folder / "face.png", picture)
+    with VideoWriter(folder / "slide.mp4", Fraction(30000, 1001)) as writer:
+        for k in range(FRAMES):
+            shift = np.float32([[1, 0, 3 * k], [0, 1, 0]])
+            writer.write(
+                cv2.warpAffine(picture, shift, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+            )
+    torch.manual_seed(0)
+    model = FSRTSmall()
+    torch.nn.init.constant_(model.head.bias[:1], 30.0)  # copies everything
+    model.save_pretrained(folder / "model")
+    return folder
+
+
+def run(files, name, **options):
+    options = {
+        "source": [files / "face.png"],
+        "driving": files / "slide.mp4",
+        "model": str(files / "model"),
+    } | options
+    return reenact(output=files / name, **options)
+
+
+def frames_of(path):
+    with VideoReader(path) as reader:
+        return [f.image for f in reader]
+
+
+def nose_x(image, tracker):
+    return tracker.track(np.ascontiguousarray(image), still=True).landmarks[1, 0]
+
+
+def test_the_face_moves_as_far_as_the_drivers_and_the_rest_stays(files):
+    done = run(files, "moved.mp4")
+    frames = frames_of(done.output)
+    assert done.frames == len(frames) == FRAMES
+    picture = frames[0]
+    assert picture.shape == (400, 360, 3)
+    with MediaPipeTracker() as tracker:
+        moved = nose_x(frames[-1], tracker) - nose_x(frames[0], tracker)
+    assert moved == pytest.approx(3 * (FRAMES - 1), abs=3)
+    corner = (slice(0, 30), slice(0, 30))
+    assert np.abs(frames[-1][corner].astype(int) - frames[0][corner]).mean() < 2
+
+
+def test_times_record_and_mark_are_kept(files):
+    done = run(files, "kept.mp4", seed=7, multiplier=0.5)
+    with VideoReader(files / "slide.mp4") as a, VideoReader(done.output) as b:
+        assert a.info.fps == b.info.fps
+        assert [f.time for f in a] == [f.time for f in b]
+    with av.open(str(done.output)) as container:
+        assert "AI-generated" in container.metadata["comment"]
+    record = json.loads(done.record.read_text())
+    assert record["seed"] == 7 and record["options"]["multiplier"] == 0.5
+    assert len(record["inputs"]["source"][0]["sha256"]) == 64 and record["weights"]
+
+
+def test_the_same_run_gives_the_same_bytes(files):
+    a, b = run(files, "a.mp4"), run(files, "b.mp4")
+    assert a.output.read_bytes() == b.output.read_bytes()
+
+
+def test_pose_region_without_strength_is_the_photograph(files):
+    frames = frames_of(run(files, "still.mp4", multiplier=0.0).output)
+    assert np.abs(frames[0].astype(int) - frames[-1]).mean() < 0.5
+
+
+def test_crop_and_side_by_side(files):
+    crop = frames_of(run(files, "crop.mp4", frame="crop").output)[0]
+    assert abs(crop.shape[0] - crop.shape[1]) <= 1 and crop.shape[0] < 400
+    wide = frames_of(run(files, "wide.mp4", compare=True).output)[0]
+    assert wide.shape[0] == 400 and wide.shape[1] == pytest.approx(3 * 360, abs=2)
+
+
+def test_best_start_takes_the_frame_most_like_the_source(files):
+    """The driver starts turned on its side a little; the source is upright, as the last frame is."""
+    picture = frames_of(files / "slide.mp4")[0]
+    with VideoWriter(files / "tilted.mp4", 25) as writer:
+        for angle in (16, 12, 8, 4, 0):
+            turn = cv2.getRotationMatrix2D((180, 180), angle, 1)
+            writer.write(cv2.warpAffine(picture, turn, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE))
+    tilted = files / "tilted.mp4"
+    first = frames_of(run(files, "first.mp4", driving=tilted).output)
+    best = frames_of(run(files, "best.mp4", driving=tilted, start="best").output)
+
+    def roll(image):
+        with MediaPipeTracker() as tracker:
+            p = tracker.track(np.ascontiguousarray(image), still=True).landmarks
+        return np.degrees(np.arctan2(*(p[263] - p[33])[1::-1]))
+
+    assert abs(roll(best[-1]) - roll(picture)) < 2.5
+    assert abs(roll(first[-1]) - roll(picture)) > 8
+    assert abs(roll(best[0]) - roll(picture)) > 8
+
+
+def test_several_sources_run_and_the_first_one_moves(files):
+    frames = frames_of(run(files, "two.mp4", source=[files / "face.png", files / "face.png"]).output)
+    assert frames[0].shape == (400, 360, 3)
+
+
+def test_cancelling_leaves_nothing(files):
+    def stop(event):
+        if event.done >= 3:
+            raise Cancelled
+
+    before = sorted(p.name for p in files.iterdir())
+    with pytest.raises(Cancelled):
+        run(files, "stopped.mp4", progress=stop)
+    assert sorted(p.name for p in files.iterdir()) == before
+
+
+def test_a_driver_without_a_face_is_named(files):
+    with VideoWriter(files / "empty.mp4", 25) as writer:
+        for _ in range(3):
+            writer.write(np.full((120, 160, 3), 90, np.uint8))
+    with pytest.raises(InputError, match=r"empty\.mp4.*no face"):
+        run(files, "nobody.mp4", driving=files / "empty.mp4")
+    assert not (files / "nobody.mp4").exists() and not (files / "nobody.mp4.part").exists()
