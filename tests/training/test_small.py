@@ -1,0 +1,136 @@
+"""Training of the embedded model: two real steps on a CPU, through the command line's entry."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from headgen.faces import mesh
+from headgen.faces.crop import portrait_crop
+from headgen.faces.tracker import MediaPipeTracker
+from headgen.fsrt.small import FSRTSmall
+from headgen.media.clips import write_clip, write_index
+from headgen.training.cli import train
+from headgen.training.data import ClipStore, PairDataset
+from headgen.training.small import SmallAugment, SmallFSRTModule
+
+SMALL = "configs/train/small.yaml"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """The astronaut, turned in the picture: a clip to train on and one to validate with."""
+    from skimage.data import astronaut
+
+    folder = tmp_path_factory.mktemp("astronaut")
+    picture = np.ascontiguousarray(astronaut())
+    with MediaPipeTracker() as tracker:
+        points = tracker.track(picture, still=True).landmarks
+    crop = portrait_crop(points, scale=1.2)
+    image, points = crop.take(picture, 256), crop.to_crop(points, 256)
+    for split, mirror in (("train", False), ("val", True)):
+        frames, landmarks = [], []
+        for angle in (-8, 0, 8):
+            turn = cv2.getRotationMatrix2D((128, 128), angle, 1)
+            frames.append(cv2.warpAffine(image, turn, (256, 256), borderMode=cv2.BORDER_REFLECT_101))
+            landmarks.append(np.column_stack([points[:, :2] @ turn[:, :2].T + turn[:, 2], points[:, 2]]))
+        if mirror:
+            frames = [np.ascontiguousarray(f[:, ::-1]) for f in frames]
+            landmarks = [(p * [-1, 1, 1] + [255, 0, 0])[mesh.mirror_index()] for p in landmarks]
+        write_clip(folder, split, np.stack(frames), np.stack(landmarks).astype(np.float32), split=split)
+    write_index(folder)
+    return folder
+
+
+def sample(clips, augment, index=0):
+    data = PairDataset(ClipStore(clips, "train"), seed=3, transform=SmallAugment(augment=augment))
+    return data[index]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_augmented_landmarks_lie_on_the_augmented_face(clips, index):
+    """The iris map, drawn from the moved landmarks, covers the dark irises of the moved picture."""
+    item = sample(clips, True, index)
+    frame = item["driving"].astype(np.float32).mean(0)
+    frame = cv2.resize(frame, (128, 128), interpolation=cv2.INTER_AREA)
+    iris, skin = item["maps"][7] > 0.7, (item["maps"][3] > 0.7) & (item["maps"][5] < 0.1)
+    assert iris.sum() >= 6 and frame[iris].mean() < 0.75 * frame[skin].mean()
+
+
+def test_prior_alone_brings_source_and_target_together(clips):
+    item = sample(clips, False, 1)
+    shift = cv2.resize(item["prior"].transpose(1, 2, 0), (256, 256)) * 128
+    yy, xx = np.mgrid[:256, :256].astype(np.float32)
+    source, target = (x.transpose(1, 2, 0).astype(np.float32) for x in (item["source"][0], item["driving"]))
+    moved = cv2.remap(source, xx + shift[..., 0], yy + shift[..., 1], cv2.INTER_LINEAR)
+    face = cv2.resize(item["maps"][3], (256, 256)) > 0.9
+    assert np.abs(moved - target)[face].mean() < 0.4 * np.abs(source - target)[face].mean()
+
+
+def test_drawing_what_could_be_copied_costs_and_drawing_a_new_mouth_does_not():
+    module = SmallFSRTModule()
+    maps = torch.zeros(1, 8, 128, 128)
+    maps[:, 3, 30:100, 30:100] = 1
+    maps[:, 4, 70:80, 50:80] = 1  # an open mouth
+    batch = {
+        "driving": torch.zeros(1, 3, 256, 256, dtype=torch.uint8),
+        "maps": maps,
+        "source_maps": torch.zeros(1, 1, 8, 128, 128),  # the source's is shut
+        "prior": torch.zeros(1, 2, 128, 128),
+    }
+    from headgen.fsrt.small import SmallOutput
+
+    def cost(rows):
+        mask = torch.ones(1, 1, 256, 256)
+        mask[..., rows, 110:150] = 0
+        black = torch.zeros(1, 3, 256, 256)
+        out = SmallOutput(black, torch.zeros(1, 2, 128, 128), mask, black, black)
+        return float(module.losses(batch, out, None)["drawn"])
+
+    assert cost(slice(144, 156)) < 0.2 * cost(slice(80, 92))
+
+
+@pytest.fixture(scope="module")
+def trained(clips, tmp_path_factory):
+    """Output folder after two steps by the shipped recipe."""
+    output = tmp_path_factory.mktemp("run")
+    config = yaml.safe_load(Path(SMALL).read_text())
+    config["trainer"] |= {
+        "max_steps": 2,
+        "val_check_interval": 2,
+        "log_every_n_steps": 1,
+        "accelerator": "cpu",
+    }
+    config["data"]["init_args"] |= {"data": [str(clips)], "batch_size": 2, "workers": 0}
+    config["model"]["init_args"] |= {"total": 4, "warmup": 1, "region": 16}
+    config |= {"output": str(output), "checkpoint_every": 2}
+    path = output / "config_in.yaml"
+    path.write_text(yaml.safe_dump(config))
+    train(["--config", str(path)])
+    return output, path
+
+
+def test_the_shipped_recipe_trains_and_exports_a_model(trained):
+    output, _ = trained
+    model = FSRTSmall.from_pretrained(output / "model")
+    fresh = SmallFSRTModule().model
+    same = [torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True)]
+    assert not all(same)
+    assert list((output / "samples").glob("*_val.png"))
+
+
+def test_a_stopped_training_goes_on(trained):
+    output, path = trained
+    config = yaml.safe_load(path.read_text())
+    config["trainer"]["max_steps"] = 3
+    path.write_text(yaml.safe_dump(config))
+    train(["--config", str(path), "--ckpt_path", "last"])
+    logs = [log.read_text().splitlines() for log in (output / "logs").rglob("metrics.csv")]
+    steps = [int(row["step"]) for log in logs for row in csv.DictReader(log) if row.get("train/loss")]
+    assert sorted(steps) == [0, 1, 2]
