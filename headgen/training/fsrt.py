@@ -237,10 +237,6 @@ class FSRTTraining(L.LightningModule):
             raise InputError(
                 "trainer.precision is 16-mixed, which needs loss scaling: use bf16-mixed or 32-true"
             )
-        if self.trainer.gradient_clip_val or self.trainer.accumulate_grad_batches != 1:
-            raise InputError(
-                "trainer.gradient_clip_val and accumulate_grad_batches have no effect here: leave them out"
-            )
         self._ruler[0].to(self.device)
 
     def on_train_epoch_start(self) -> None:

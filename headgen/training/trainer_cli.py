@@ -13,6 +13,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from headgen.errors import HeadgenError, InputError
 from headgen.training.callbacks import ContactSheets, ExportModel
@@ -134,4 +135,6 @@ def run(options: Sequence[str]) -> L.Trainer:
             cli.trainer.global_step,
         )
         raise KeyboardInterrupt from None  # Lightning turns it into exit code 1
+    except MisconfigurationException as error:  # options of the trainer that do not fit the module
+        raise InputError(" ".join(str(error).split())) from None
     return cli.trainer

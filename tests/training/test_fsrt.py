@@ -168,6 +168,20 @@ def test_window_and_closeup_reach_the_decoder_as_the_recipe_says(face_clips):
     assert torch.allclose(ready["latents"], latents, atol=1e-5)
 
 
+def test_bfloat16_and_two_sources_train_in_every_phase(face_clips, tmp_path):
+    options = [
+        "--trainer.precision=bf16-mixed",
+        "--data.sources=2",
+        "--model.phases=[1,2]",
+        "--samples_every=3",
+    ]
+    run(face_clips, tmp_path, *options, "--trainer.max_steps=3")
+    losses = logged(tmp_path, "train/loss")
+    assert sorted(losses) == [0, 1, 2] and all(torch.isfinite(torch.tensor(v)) for v in losses.values())
+    assert torch.isfinite(weights(tmp_path / "model")).all()
+    assert weights(tmp_path / "model").dtype == torch.float32
+
+
 def test_frozen_detector_stays_as_it_came(face_clips, trained, tmp_path):
     run(
         face_clips,
@@ -211,7 +225,7 @@ def test_wrong_options_are_told(face_clips, tmp_path, monkeypatch):
         (["--data.data=/nowhere"], "index.json"),
         (["--ckpt_path=/nowhere.ckpt"], "no such checkpoint"),
         (["--model.keypoints=frozen"], "keypoints: landmarks"),
-        (["--trainer.gradient_clip_val=1.0"], "leave them out"),
+        (["--trainer.gradient_clip_val=1.0"], "gradient clipping is not supported"),
     ],
 )
 def test_command_line_says_what_is_wrong_and_exits_with_2(face_clips, tmp_path, capfd, options, message):
