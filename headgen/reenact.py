@@ -220,7 +220,7 @@ def reenact(
 
 
 def _engine(
-    model: str, options: RetargetOptions, precision: str, device: str
+    model: str, options: RetargetOptions, precision: Precision, device: str
 ) -> tuple[Engine, dict[str, str]]:
     """The engine of a named model, and the SHA-256 of its weights by file name."""
     from headgen.fsrt.engines import load_engine

@@ -58,7 +58,7 @@ def triangles() -> NDArray[np.int32]:
     # A cycle around a smaller triangle is no face of its own: each of its edges has a third owner.
     faces = np.array(sorted(t for t in found if min(owners[e] for e in combinations(t, 2)) < 3), np.int32)
     x, y = mean_face()[faces][..., 0], mean_face()[faces][..., 1]
-    turn = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    turn: Floats = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
     return np.where(turn[:, None] < 0, faces[:, [0, 2, 1]], faces)
 
 

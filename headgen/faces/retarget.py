@@ -138,7 +138,7 @@ class Retargeter:
                 width_ratio = np.linalg.norm(frontal[side[0]] - frontal[side[8]]) / max(
                     float(np.linalg.norm(driver[side[0]] - driver[side[8]])), 1e-6
                 )
-                self._scale_lids(out, contour, ratio * width_ratio)
+                self._scale_lids(out, contour, float(ratio * width_ratio))
         return out
 
     @staticmethod
@@ -153,7 +153,7 @@ class Retargeter:
         """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
         pose = mesh.fit_pose(landmarks, self._identity)
         change = pose.frontal - self._reference.frontal
-        out = self._base + change * self._mouth[:, None]
+        out = np.asarray(self._base + change * self._mouth[:, None], np.float64)
         eye_change = change * self._eyes[:, None]
         out += eye_change
         for contour, iris, pairs in _EYES:

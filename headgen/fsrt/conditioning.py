@@ -156,7 +156,7 @@ class FaceGeometry:
         faces, _, part = _topology()
         points = (self.vertices[:, :2] + 0.5) * (grid / self.size) - 0.5
         p = points[faces]
-        turn = (p[:, 1, 0] - p[:, 0, 0]) * (p[:, 2, 1] - p[:, 0, 1]) - (p[:, 2, 0] - p[:, 0, 0]) * (
+        turn: NDArray = (p[:, 1, 0] - p[:, 0, 0]) * (p[:, 2, 1] - p[:, 0, 1]) - (p[:, 2, 0] - p[:, 0, 0]) * (
             p[:, 1, 1] - p[:, 0, 1]
         )
         front = (part != 1) | (turn < 0)  # y down turns counter-clockwise faces round
@@ -184,9 +184,18 @@ class Drawing:
 
     def spread(self, values: NDArray) -> NDArray[np.float32]:
         """Per-vertex values (V, K) -> (K, G, G), zero where nothing is drawn."""
-        out = np.zeros((*self.which.shape, values.shape[1]), np.float32)
-        out[self.which >= 0] = (values.astype(np.float32)[self.corners] * self.weights[..., None]).sum(1)
-        return out.transpose(2, 0, 1)
+        return self.lay(self.mix(values))
+
+    def mix(self, values: NDArray, rows: NDArray | slice = slice(None)) -> NDArray[np.float32]:
+        """Per-vertex values (V, K) at the covered pixels, or at some `rows` of them: (pixels, K)."""
+        corners, weights = values.astype(np.float32)[self.corners[rows]], self.weights[rows]
+        return np.einsum("pck,pc->pk", corners, weights)
+
+    def lay(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of the covered pixels (pixels, K) -> (K, G, G), zero where nothing is drawn."""
+        out = np.zeros((pixels.shape[1], *self.which.shape), np.float32)
+        out[:, self.which >= 0] = pixels.T
+        return out
 
     def maps(self) -> NDArray[np.float32]:
         """The P conditioning maps (8, G, G): see `MAP_CHANNELS`."""
@@ -226,12 +235,12 @@ def prior_flow(source: FaceGeometry, drawing: Drawing) -> NDArray[np.float32]:
     grid = drawing.which.shape[0]
     target = (drawing.points + 0.5) * (2.0 / grid) - 1
     shift = to_unit(source.vertices[:, :2], source.size) - target
-    flow = drawing.spread(shift)
+    flow = drawing.mix(shift)
     lips = list(mesh.LIPS_INNER)
     shift[lips] = to_unit(source.pose.project(drawing.frontal[lips])[:, :2], source.size) - target[lips]
-    inside = (drawing.which >= 0) & (drawing.part[drawing.which] == 2)
-    flow[:, inside] = drawing.spread(shift)[:, inside]
-    return flow
+    inside = drawing.part[drawing.which[drawing.which >= 0]] == 2
+    flow[inside] = drawing.mix(shift, inside)
+    return drawing.lay(flow)
 
 
 def border_window(grid: int, margin: float = 0.05) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen.faces.retarget import Retargeter, RetargetOptions
+from headgen.fsrt.full_engine import EnginePrecision
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.nn.precision import resolve_device, resolve_dtype
@@ -50,7 +51,7 @@ class SmallReenactment:
 
 
 def load_engine(
-    folder: Path, options: RetargetOptions, precision: str = "auto", device: str = "auto"
+    folder: Path, options: RetargetOptions, precision: EnginePrecision = "auto", device: str = "auto"
 ) -> Engine:
     """Loads a model's weights and makes its engine.
 

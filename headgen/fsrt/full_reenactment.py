@@ -16,7 +16,7 @@ from headgen.faces.detail import DetailTransfer
 from headgen.faces.paste import Paster
 from headgen.faces.retarget import RetargetOptions
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.fsrt.full_engine import FullEngine
+from headgen.fsrt.full_engine import EnginePrecision, FullEngine
 from headgen.fsrt.model import FSRT
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class FullReenactment:
         self.engine, self.options = engine, options
 
     @classmethod
-    def load(cls, folder: Path, options: RetargetOptions, precision: str, device: str) -> FullReenactment:
+    def load(
+        cls, folder: Path, options: RetargetOptions, precision: EnginePrecision, device: str
+    ) -> FullReenactment:
         """Loads converted weights (`headgen weights convert`)."""
         return cls(FullEngine(FSRT.from_pretrained(folder), precision, device), options)
 

@@ -129,8 +129,8 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulation = nn.Linear(width, 2 * channels)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for zero in self.conv2.parameters():
+            nn.init.zeros_(zero)
 
     def forward(self, x: Tensor, scalars: Tensor) -> Tensor:
         """Features (B, C, h, w) and encoded scalars (B, D) -> (B, C, h, w)."""
@@ -225,17 +225,21 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         self.to_full = nn.Conv2d(half, 4 * full, 3, padding=1)
         self.blend = nn.Conv2d(full + 3, full, 3, padding=1)
         self.head = nn.Conv2d(full, 4, 3, padding=1)
-        for layer in (self.flow_head,):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.head.bias[0], 2.0)
+        # In the beginning nothing but the prior moves, and everything is copied.
+        nn.init.zeros_(self.flow_head.weight)
         nn.init.zeros_(self.head.weight[0])
+        for bias, value in ((self.flow_head.bias, 0.0), (self.head.bias, 2.0)):
+            assert bias is not None
+            nn.init.constant_(bias[:1] if value else bias, value)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> FSRTSmall:
         """Reads a folder that `save_pretrained` wrote; see diffusers' `ModelMixin.from_pretrained`."""
         kwargs.setdefault("low_cpu_mem_usage", False)  # True needs accelerate, and saves little at this size
         return super().from_pretrained(folder, **kwargs)
+
+    def _decoder_layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     @staticmethod
     def _place(maps: Tensor, grid: int) -> Tensor:
@@ -272,7 +276,7 @@ class FSRTSmall(ModelMixin, ConfigMixin):
             images[:, primary],
             one(quarter),
             one(half),
-            [layer.attention.keys_values(latent) for layer in self.decoder],
+            [layer.attention.keys_values(latent) for layer in self._decoder_layers()],
         )
 
     def forward(

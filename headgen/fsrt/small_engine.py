@@ -20,6 +20,7 @@ from headgen.fsrt import conditioning
 from headgen.fsrt.small import FSRTSmall, SourceState
 
 NETWORK_SIZE = 256
+_TRACE = 0.04  # share of drawing below which nothing is drawn
 CROP_SCALE = 1.15
 """Side of the crop relative to the usual portrait crop: the motion must end inside of it."""
 
@@ -37,7 +38,7 @@ class SmallEngine:
         self, model: FSRTSmall, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
         self._window = torch.from_numpy(conditioning.border_window(conditioning.GRID)).to(self.device)
 
     def prepare(self, images: Sequence[NDArray[np.uint8]], landmarks: Sequence[NDArray]) -> None:
@@ -115,15 +116,16 @@ class SmallEngine:
         moved = cv2.remap(
             self._photograph, self._places + shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-        rows, columns = (np.flatnonzero((share > 0.004).any(axis)) for axis in (1, 0))
+        # A trace of drawing lies everywhere; where it is only a trace, the photograph stays as it is.
+        share = np.clip((share - _TRACE) / (1 - _TRACE), 0, 1)
+        rows, columns = (np.flatnonzero(share.any(axis)) for axis in (1, 0))
         if len(rows) == 0:
             return moved
+        inner = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         zoom = n / share.shape[0]
-        y0, y1 = int(rows[0] * zoom), min(n, int(np.ceil((rows[-1] + 1) * zoom)))
-        x0, x1 = int(columns[0] * zoom), min(n, int(np.ceil((columns[-1] + 1) * zoom)))
-        drawn = cv2.resize(np.dstack([colour * 255, share]), (n, n), interpolation=cv2.INTER_LINEAR)[
-            y0:y1, x0:x1
-        ]
+        (y0, y1), (x0, x1) = ((round(v.start * zoom), round(v.stop * zoom)) for v in inner)
+        drawn = np.dstack([colour[inner] * 255, share[inner]])
+        drawn = cv2.resize(drawn, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         part = moved[y0:y1, x0:x1].astype(np.float32)
         part += drawn[..., 3:] * (drawn[..., :3] - part)
         moved[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)
