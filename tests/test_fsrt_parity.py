@@ -33,7 +33,7 @@ def test_official_numbers(name, salt):
     [
         ("fp32", 1e-4),
         ("bf16", 0.1),
-        pytest.param("int8", 0.4, marks=pytest.mark.skipif(not has_int8(), reason="no AVX-512 VNNI")),
+        pytest.param("int8", 0.1, marks=pytest.mark.skipif(not has_int8(), reason="no AVX-512 VNNI")),
     ],
 )
 def test_pinned_numbers_of_a_tiny_network_with_two_sources(precision, bound):

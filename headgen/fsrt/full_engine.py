@@ -29,7 +29,7 @@ __all__ = ["EnginePrecision", "FullEngine", "SourceState"]
 
 EnginePrecision = Literal["auto", "fp32", "bf16", "int8"]
 
-_BAND = {"cpu": 4096, "cuda": 262_144}
+_BAND = {"cpu": 2048, "cuda": 262_144}
 """Queries decoded at a time: what keeps a CPU's caches, or a GPU, busy in bounded memory."""
 _MOTION_BATCH = 16  # driving frames looked at together
 
@@ -54,7 +54,7 @@ class FullEngine:
     Args:
         model: the networks; moved to the device and put into evaluation mode.
         precision: of the pixel decoder. `auto` is bf16 where the device multiplies it in hardware, else fp32;
-            `int8` is for processors with AVX-512 VNNI (see `headgen.fsrt.int8_decoder` for its error).
+            `int8` is for processors with AVX-512 VNNI (`headgen.fsrt.int8_decoder`).
         device: `auto` or a device that torch knows.
         band: queries decoded at a time; None takes what suits the device. Bounds the memory.
         size: G; None is what the model was trained on. On a finer grid than that the pixels' encoding takes

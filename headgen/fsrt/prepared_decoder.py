@@ -12,7 +12,7 @@ width K.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +25,10 @@ from headgen.nn.timing import part
 
 __all__ = ["PreparedDecoder", "linear_layers"]
 
+Linear = Callable[[Tensor, str], Tensor]
+"""A linear layer and the activation that follows it (none, relu or gelu): (Q, inputs) -> (Q, outputs)."""
 Observer = Callable[[str, Tensor], None]
 """Told the name and the input of every linear layer behind the first."""
-
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
@@ -36,7 +37,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class _Linear:
+class _PackedLinear:
     """A linear layer with the activation that follows it.
 
     On a CPU the weights are laid out once for the processor's matrix kernels, which also apply the activation
@@ -84,7 +85,9 @@ class PreparedDecoder:
         self.keypoint_octaves = decoder.keypoint_octaves
         self._split_first_layer(decoder)
         self.norms = [(_affine(block.attention_norm), _affine(block.mlp_norm)) for block in blocks]
-        self.linears = {name: _Linear(layer, dtype, band) for name, layer in linear_layers(decoder).items()}
+        self.linears: Mapping[str, Linear] = {
+            name: _PackedLinear(layer, dtype, band) for name, layer in linear_layers(decoder).items()
+        }
         self.renders = sum(name.startswith("render") for name in self.linears)
 
     def _split_first_layer(self, decoder: PixelDecoder) -> None:
@@ -96,12 +99,9 @@ class PreparedDecoder:
         weight = first.weight.detach().float()
         self.pose_weight, place = weight[:, :pose], weight[:, pose : pose + 4 * octaves]
         self.expression_weight, self.first_bias = weight[:, pose + 4 * octaves :], first.bias.detach().float()
-        diagonal = (
-            pixel_grid(self.size, self.size, weight.device).diagonal().T
-        )  # (G, 2): x and y of pixel (i, i)
-        encoded = sinusoidal_encoding(diagonal, octaves).unflatten(
-            -1, (2, 2, octaves)
-        )  # (G, sin|cos, x|y, octave)
+        # Pixel (i, i) has the x of column i and the y of row i.  Sines and cosines, x and y, octaves:
+        diagonal = pixel_grid(self.size, self.size, weight.device).diagonal().T
+        encoded = sinusoidal_encoding(diagonal, octaves).unflatten(-1, (2, 2, octaves))
         place = place.unflatten(1, (2, 2, octaves))
         self.columns = torch.einsum("gso,dso->gd", encoded[:, :, 0], place[:, :, 0])
         self.rows = torch.einsum("gso,dso->gd", encoded[:, :, 1], place[:, :, 1])
