@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -333,6 +334,9 @@ def _followed(
         if track is not None and track.n_faces > 1 and not told:
             logger.warning("%s: %d faces were found, the largest is followed", reader.path, track.n_faces)
             told = True
+        if not seen:
+            yield DrivingFrame(None, item.image, None), item.time
+            continue
         waiting.append((item.image, item.time))
         smoothed.extend(smoother.push(landmarks))
         if cropper:
@@ -356,31 +360,44 @@ def _rendered(
     """Rendered crop, driving frame and time of every driving frame, in order.
 
     While no face has been seen yet, the source stands still as in the first frame that shows one; while the
-    face is lost, it keeps its last motion.
+    face is lost, it keeps its last motion.  A thread of its own draws one chunk while the next is tracked.
     """
+    drawing: deque[tuple[Future[list[NDArray[np.uint8]]], list[tuple[DrivingFrame, Fraction]]]] = deque()
     pending: list[tuple[DrivingFrame, Fraction]] = []
     prepared = False
 
-    def flush() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
-        drawn = engine.render([f for f, _ in pending])
-        for picture, (frame, moment) in zip(drawn, pending, strict=True):
-            yield picture, frame.image, moment
-        pending.clear()
+    def finished(at_most: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
+        while len(drawing) > at_most:
+            future, chunk = drawing.popleft()
+            for picture, (frame, moment) in zip(future.result(), chunk, strict=True):
+                yield picture, frame.image, moment
 
-    last: NDArray | None = None
-    for frame, moment in _followed(reader, tracker, engine.looks_at_pixels):
-        last = frame.landmarks if frame.landmarks is not None else last
-        frame = DrivingFrame(last, frame.image, frame.crop)
-        if last is not None and not prepared:
-            # A best frame is looked at through the first frame's square, so that places compare.
-            best = reference and replace(reference, crop=frame.crop)
-            engine.prepare(portraits, best or frame)
-            prepared = True
-        pending.append((frame, moment))
-        if prepared and len(pending) >= _CHUNK:
-            yield from flush()
-    if pending:
-        yield from flush()
+    with ThreadPoolExecutor(1, "draw") as thread:
+        for frame, moment in _followed(reader, tracker, engine.looks_at_pixels):
+            if not prepared:
+                start = reference or (frame if frame.landmarks is not None else _first_face(reader.path))
+                # A best frame is looked at through the first frame's square, so that places compare.
+                start = start if frame.crop is None else replace(start, crop=frame.crop)
+                thread.submit(engine.prepare, portraits, start).result()
+                prepared = True
+            pending.append((frame, moment))
+            if len(pending) >= _CHUNK:
+                drawing.append((thread.submit(engine.render, [f for f, _ in pending]), pending))
+                pending = []
+                yield from finished(1)
+        if pending:
+            drawing.append((thread.submit(engine.render, [f for f, _ in pending]), pending))
+        yield from finished(0)
+
+
+def _first_face(path: Path) -> DrivingFrame:
+    """The first driving frame that shows a face, of a video that starts without one."""
+    with MediaPipeTracker() as tracker, VideoReader(path) as reader:
+        for item in reader:
+            track = tracker.track(item.image)
+            if track is not None:
+                return DrivingFrame(track.landmarks, item.image, None)
+    raise _no_driver(path)
 
 
 def _side_by_side(*images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -146,3 +146,14 @@ def test_a_driver_without_a_face_is_named(files):
     with pytest.raises(InputError, match=r"empty\.mp4.*no face"):
         run(files, "nobody.mp4", driving=files / "empty.mp4")
     assert not (files / "nobody.mp4").exists() and not (files / "nobody.mp4.part").exists()
+
+
+def test_before_the_driver_appears_the_source_stands_still(files):
+    slide = frames_of(files / "slide.mp4")
+    with VideoWriter(files / "late.mp4", 25) as writer:
+        for k in range(14):
+            writer.write(np.full_like(slide[0], 100) if k < 6 else slide[k - 6])
+    frames = frames_of(run(files, "late_out.mp4", driving=files / "late.mp4").output)
+    assert len(frames) == 14
+    assert np.abs(frames[0].astype(int) - frames[5]).mean() < 0.5
+    assert np.abs(frames[13].astype(int) - frames[5]).mean() > 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,14 @@ class FullReenactment:
         self._image, self._crop = portraits[0].image, crops[0]
         self._state = self.engine.encode(pictures)
         self._own, self._own_expression = self._state.keypoints[:1], self._state.expression[:1]
+        if reference.crop is None:
+            assert reference.landmarks is not None
+            reference = replace(reference, crop=portrait_crop(reference.landmarks, face=VIDEO_FACE))
         self._first, _ = self.engine.motion(self._driver([reference]))
         self._scale = self.engine.movement_scale(self._own, self._first)
         side = self._side = int(np.clip(round(crops[0].side), NETWORK_SIZE, LARGEST_CROP))
-        self._detail = DetailTransfer(
-            crops[0].take(portraits[0].image, side), crops[0].to_crop(portraits[0].landmarks, side)
-        )
+        self._still = crops[0].take(portraits[0].image, side)
+        self._detail = DetailTransfer(self._still, crops[0].to_crop(portraits[0].landmarks, side))
         self._paster = Paster(crops[0], portraits[0].image.shape[:2], side)
         self._tracker = MediaPipeTracker()
 
@@ -81,7 +84,12 @@ class FullReenactment:
         return np.stack(crops)
 
     def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
-        """Crops of the source with the frames' motion."""
+        """Crops of the source with the frames' motion; as it is where there is no motion yet."""
+        moving = [f for f in frames if f.crop is not None]
+        drawn = iter(self._draw(moving) if moving else [])
+        return [self._still if f.crop is None else next(drawn) for f in frames]
+
+    def _draw(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
         keypoints, expression = self.engine.motion(self._driver(frames))
         o = self.options
         if o.motion == "relative":
