@@ -30,6 +30,13 @@ _EYES = (
     (mesh.EYE_RIGHT, mesh.IRIS_RIGHT, ((159, 145), (158, 153), (160, 144))),
     (mesh.EYE_LEFT, mesh.IRIS_LEFT, ((386, 374), (385, 380), (387, 373))),
 )
+OPEN_EYE = 0.22
+"""Lid gap over eye width from which on an eye counts as open, narrow ones included."""
+LIP_GAIN = np.array([1.3, 1.15, 1.0])
+"""Strength of lip and jaw changes in width, height and depth.  Our design: what is seen of a
+drawn mouth falls short of what was asked for, by about as much."""
+LID_GAIN = 1.2
+"""Strength of lid changes, for the same reason."""
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
 
 
@@ -90,6 +97,12 @@ def _opening(frontal: NDArray, pairs: tuple[tuple[int, int], ...]) -> float:
     return float(np.mean([np.linalg.norm(frontal[i] - frontal[j]) for i, j in pairs]))
 
 
+def _openness(frontal: NDArray, contour: tuple[int, ...], pairs: tuple[tuple[int, int], ...]) -> float:
+    """Lid gap over eye width."""
+    width = float(np.linalg.norm(frontal[contour[0]] - frontal[contour[8]]))
+    return _opening(frontal, pairs) / max(width, 1e-6)
+
+
 class Retargeter:
     """Carries a driver's motion over to one source.
 
@@ -114,31 +127,33 @@ class Retargeter:
         self._eyes = eyes * (o.region in ("all", "expression", "eyes")) * o.eyes * o.multiplier
         self._mouth = mouth * (o.region in ("all", "expression", "lips")) * o.lips * o.multiplier
         self._turn = o.multiplier if o.region in ("all", "pose") else 0.0
-        self._base = self._source if o.motion == "relative" else self._meet(self._source, self._identity)
+        self._base = self._start(self._source, self._identity)
 
-    def _meet(self, frontal: NDArray, driver: NDArray) -> NDArray:
-        """The source's frontal face with the mouth and lids as far open as the driver's."""
-        out = frontal.copy()
+    def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:
+        """The source's frontal face as it is shown while the driver is in the reference frame.
+
+        Absolute motion starts with mouth and lids as far open as the driver's.  Relative motion starts with
+        the source's own, unless the reference frame catches the driver speaking or blinking: then the source
+        starts so too, or the mouth could not close and the eyes would be torn open afterwards.
+        """
+        out, absolute = frontal.copy(), self.options.motion == "absolute"
         if self._mouth.any():
-            inner = [(c[1], c[2]) for c in _LIP_COLUMNS[1:6]]
-            extra = (_opening(driver, tuple(inner)) - _opening(frontal, tuple(inner))) / 2
+            inner = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
+            extra = _opening(driver, inner) - _opening(frontal, inner)
+            if not absolute:
+                extra = max(0.0, extra)
             up = np.zeros(len(frontal))
             up[list(_UPPER_LIP)] = 0.35
-            width = np.clip(
-                1 - np.abs(frontal[:, 0] / (0.5 * np.linalg.norm(frontal[61] - frontal[291]))) ** 3, 0, 1
-            )
-            down = (
-                self._mouth.clip(0, 1) * (frontal[:, 1] < (frontal[13, 1] + frontal[14, 1]) / 2) * (up == 0)
-            )
-            out[:, 1] += 2 * extra * width * up - 2 * extra * down * 0.65
-        for k, (contour, _, pairs) in enumerate(_EYES):
+            half_width = 0.5 * np.linalg.norm(frontal[61] - frontal[291])
+            width = np.clip(1 - np.abs(frontal[:, 0] / half_width) ** 3, 0, 1)
+            below = frontal[:, 1] <= (frontal[13, 1] + frontal[14, 1]) / 2
+            down = self._mouth.clip(0, 1) * below * (up == 0)
+            out[:, 1] += extra * width * up - extra * down * 0.65
+        for contour, _, pairs in _EYES:
             if self._eyes.any():
-                ratio = _opening(driver, pairs) / max(_opening(frontal, pairs), 1e-6)
-                side = _EYES[k][0]
-                width_ratio = np.linalg.norm(frontal[side[0]] - frontal[side[8]]) / max(
-                    float(np.linalg.norm(driver[side[0]] - driver[side[8]])), 1e-6
-                )
-                self._scale_lids(out, contour, float(ratio * width_ratio))
+                theirs = _openness(driver, contour, pairs)
+                ratio = theirs / max(_openness(frontal, contour, pairs) if absolute else OPEN_EYE, 1e-6)
+                self._scale_lids(out, contour, ratio if absolute else min(1.0, ratio))
         return out
 
     @staticmethod
@@ -153,7 +168,7 @@ class Retargeter:
         """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
         pose = mesh.fit_pose(landmarks, self._identity)
         change = pose.frontal - self._reference.frontal
-        out = np.asarray(self._base + change * self._mouth[:, None], np.float64)
+        out = np.asarray(self._base + change * LIP_GAIN * self._mouth[:, None], np.float64)
         eye_change = change * self._eyes[:, None]
         out += eye_change
         for contour, iris, pairs in _EYES:
@@ -161,7 +176,7 @@ class Retargeter:
             theirs = _opening(self._reference.frontal, pairs)
             ours = _opening(self._base, pairs)
             ids = list(contour)
-            out[ids] += eye_change[ids] * (ours / max(theirs, 1e-6) - 1)
+            out[ids] += eye_change[ids] * (LID_GAIN * ours / max(theirs, 1e-6) - 1)
             width = np.linalg.norm(self._base[contour[0]] - self._base[contour[8]])
             their_width = np.linalg.norm(
                 self._reference.frontal[contour[0]] - self._reference.frontal[contour[8]]

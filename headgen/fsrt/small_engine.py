@@ -72,6 +72,7 @@ class SmallEngine:
                 pixels[None].to(self.device), torch.from_numpy(np.stack(maps))[None].to(self.device)
             )
         self._photograph = crops[0].take(self.image, side, border="reflect")
+        self._inner = conditioning.border_window(NETWORK_SIZE, margin=0.22)
         line = np.arange(side, dtype=np.float32)
         self._places = np.stack(np.meshgrid(line, line), -1)
 
@@ -117,7 +118,8 @@ class SmallEngine:
             self._photograph, self._places + shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
         # A trace of drawing lies everywhere; where it is only a trace, the photograph stays as it is.
-        share = np.clip((share - _TRACE) / (1 - _TRACE), 0, 1)
+        # Towards the crop's border nothing is drawn: the pasted square would show.
+        share = np.clip((share - _TRACE) / (1 - _TRACE), 0, 1) * self._inner
         rows, columns = (np.flatnonzero(share.any(axis)) for axis in (1, 0))
         if len(rows) == 0:
             return moved
