@@ -223,7 +223,7 @@ def test_stopping_a_running_command_leaves_nothing(tmp_path, number):
     assert os.listdir(folder) == ["o.mp4.part"]
     time.sleep(0.3)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors == "headgen: stopped; no partial file left\n"
     assert os.listdir(folder) == []
