@@ -40,7 +40,7 @@ MOST_YAW, MOST_PITCH = 18.0, 18.0  # degrees: portraits seen from the front
 MOST_GAP_CM = 0.4  # between the lips
 MOST_BLINK = 0.3
 LEAST_AVERAGED = 150
-LEAST_SHOWN = 0.12  # share of the portraits that must show a place before it is believed
+LEAST_SHOWN = 0.35  # share of the portraits that must show a place before it is believed
 SKIN_TONE = np.array([196.0, 150.0, 128.0])  # to which each portrait's white balance is brought
 BACKDROP = (np.array([132.0, 146.0, 158.0]), np.array([92.0, 104.0, 118.0]))  # top and bottom
 GRAIN = 2.2  # of the average, which has lost the skin's own
@@ -54,14 +54,13 @@ ROLL = {0: 0, 12: 0, 26: 4, 40: -2, 54: -5, 68: 0, 80: 4, 99: 0}
 SHAPES = {
     "jawOpen": {
         0: 0, 10: 0, 13: 0.32, 16: 0.06, 20: 0.5, 24: 0.1, 27: 0.12, 30: 0.16, 33: 0.0, 36: 0.28, 39: 0.08,
-        43: 0.42, 47: 0.04, 50: 0.16, 53: 0.12, 56: 0.22, 60: 0.0, 63: 0.55, 68: 0.08, 71: 0.0, 78: 0.12,
-        88: 0.12, 95: 0, 99: 0,
+        43: 0.42, 47: 0.04, 50: 0.16, 53: 0.12, 56: 0.22, 60: 0.0, 63: 0.55, 68: 0.08, 71: 0.0, 99: 0,
     },
     "mouthFunnel": {0: 0, 24: 0, 27: 0.55, 30: 0.6, 33: 0, 47: 0, 51: 0.45, 55: 0, 99: 0},
     "mouthPucker": {0: 0, 25: 0, 29: 0.45, 33: 0, 48: 0, 52: 0.8, 56: 0, 99: 0},
     "mouthStretch": {0: 0, 34: 0, 37: 0.45, 41: 0, 99: 0},
     "mouthLowerDown": {0: 0, 10: 0, 13: 0.3, 17: 0, 34: 0, 37: 0.5, 41: 0.1, 44: 0.3, 48: 0, 99: 0},
-    "mouthUpperUp": {0: 0, 34: 0, 37: 0.45, 41: 0, 76: 0, 82: 0.2, 88: 0.2, 94: 0, 99: 0},
+    "mouthUpperUp": {0: 0, 34: 0, 37: 0.45, 41: 0, 99: 0},
     "mouthPress": {0: 0, 31: 0, 33: 0.3, 35: 0, 59: 0, 60: 0.3, 62: 0, 99: 0},
     "mouthSmile": {0: 0, 34: 0, 37: 0.2, 42: 0, 70: 0, 79: 0.85, 88: 0.8, 97: 0.1, 99: 0.05},
     "cheekSquint": {0: 0, 70: 0, 79: 0.5, 88: 0.5, 97: 0, 99: 0},
@@ -144,8 +143,9 @@ def average(head: IctHead, chosen: list[Chosen]) -> tuple[np.ndarray, np.ndarray
     # many portraits end above the forehead or at the collar: what they do not show does not count
     enough = (shown[..., 0] > LEAST_SHOWN * len(chosen)).astype(np.float32)
     share = fill_holes((weights / np.maximum(shown, 1)).astype(np.float32), enough)
-    person = smooth_step(share.reshape(CHART, CHART), 0.3, 0.65).astype(np.float32)
-    known = (weights[..., 0] > LEAST_SHOWN * len(chosen)).astype(np.float32)
+    share = cv2.GaussianBlur(share.reshape(CHART, CHART), (0, 0), 3.0)
+    person = smooth_step(share, 0.35, 0.65).astype(np.float32)
+    known = enough * (weights[..., 0] > 0.3 * shown[..., 0])
     colours = fill_holes((colours / np.maximum(weights, 1)).astype(np.float32), known)
     rng = np.random.default_rng(0)
     colours += cv2.GaussianBlur(rng.normal(0, 1, (CHART, CHART)), (0, 0), 1.0)[..., None] * (GRAIN / 0.28)
