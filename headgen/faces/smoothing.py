@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from headgen.faces.mesh import IRIS_LEFT, IRIS_RIGHT, RIGID, fit_pose, fit_similarity, mean_face
 
@@ -98,7 +99,7 @@ class LandmarkSmoother:
         rigid = np.stack([frame.rigid for frame in frames])
         rigid = self._smooth(rigid, here, self.pose_noise * unit, lambda gap: gap.mean(-1, keepdims=True))
         frontal = np.stack([frame.frontal for frame in frames])
-        frontal = self._smooth(frontal, here, self.noise, lambda gap: gap @ _surroundings().T)
+        frontal = self._smooth(frontal, here, self.noise, lambda gap: _surroundings() @ gap)
         middle, reference = rigid.mean(0), _rigid_points()
         rotation, scale = fit_similarity(rigid - middle, reference - reference.mean(0))
         origin = middle - scale * rotation @ reference.mean(0)
@@ -151,13 +152,14 @@ def _rigid_points() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _surroundings() -> np.ndarray:
+def _surroundings() -> csr_matrix:
     """(478, 478) rows of weights that sum to one: how far each point's surroundings count."""
     face = mean_face().copy()
     face[[*IRIS_RIGHT, *IRIS_LEFT], 2] += 1  # eyes look about under lids that rest: irises judge themselves
     gap = np.linalg.norm(face[:, None] - face[None], axis=-1)
     weights = np.exp(-0.5 * (gap / _SURROUNDINGS) ** 2)
-    return weights / weights.sum(1, keepdims=True)
+    weights[weights < 1e-3] = 0
+    return csr_matrix(weights / weights.sum(1, keepdims=True))
 
 
 def smooth_stream(
