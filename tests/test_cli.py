@@ -216,7 +216,13 @@ def test_stopping_a_running_command_leaves_nothing(tmp_path, number):
     )
     folder = tmp_path / "out"
     folder.mkdir()
-    process = subprocess.Popen([sys.executable, script, folder / "o.mp4"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, script, folder / "o.mp4"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and their children with them: start as in the foreground.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not os.listdir(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
