@@ -32,7 +32,7 @@ _EYES = (
 )
 OPEN_EYE = 0.22
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
-LIP_GAIN = np.array([1.3, 1.15, 1.0])
+LIP_GAIN = np.array([1.3, 1.0, 1.0])
 """Strength of lip and jaw changes in width, height and depth.  Our design: what is seen of a
 drawn mouth falls short of what was asked for, by about as much."""
 LID_GAIN = 1.2
