@@ -61,9 +61,7 @@ COMMANDS: dict[str, Command] = {
     "bench reenact": Command(
         "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
     ),
-    "synth portraits": Command(
-        "headgen.synth.portraits:make", "training set of portraits animated in 3D"
-    ),
+    "synth portraits": Command("headgen.synth.portraits:make", "training set of portraits animated in 3D"),
     "weights list": Command("headgen.hub:list_models", "the models, their licence and figures"),
     "weights fetch": Command("headgen.hub:fetch", "download a model", positional="name"),
     "weights verify": Command(
