@@ -33,8 +33,8 @@ _EYES = (
 OPEN_EYE = 0.22
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
 LIP_GAIN = np.array([1.3, 1.0, 1.0])
-"""Strength of lip and jaw changes in width, height and depth.  Our design: drawn mouths were tracked narrower than
-they were asked for.  Not in height: mouths opened wider than the driver's are overdrawn."""
+"""Strength of lip and jaw changes in width, height and depth.  Our design: drawn mouths were tracked
+narrower than they were asked for.  Not in height: mouths opened wider than the driver's are overdrawn."""
 LID_GAIN = 1.2
 """Strength of lid changes: drawn lids were tracked less closed than they were asked for."""
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
