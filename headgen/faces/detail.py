@@ -14,16 +14,12 @@ import cv2
 import numpy as np
 
 from headgen.faces.crop import face_scale
-from headgen.faces.mesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, barycentric, draw_triangles, triangles
+from headgen.faces.mesh import EYES, LIPS_INNER, barycentric, draw_triangles, triangles
 
 CUTOFF = 1.5  # pixels of the network's frame: what is finer is taken from the source
 _GRID = 128  # cells a side on which the mesh is drawn
 _REACH = 0.9  # outer-eye distances beyond the mesh over which its motion is followed
 _AGREEMENT = 6.0  # levels of difference at which half of the detail is left out
-_EYES = (  # contour, middle of the iris, pairs of upper and lower lid
-    (EYE_RIGHT, 468, ((159, 145), (158, 153), (160, 144))),
-    (EYE_LEFT, 473, ((386, 374), (385, 380), (387, 373))),
-)
 
 
 class DetailTransfer:
@@ -50,7 +46,7 @@ class DetailTransfer:
         self.size, self.cutoff = source_image.shape[0], cutoff
         self._image = source_image
         self._landmarks = np.asarray(source_landmarks, np.float64)
-        self._faces = np.concatenate([triangles(), *(_eye_fan(eye, iris) for eye, iris, _ in _EYES)])
+        self._faces = np.concatenate([triangles(), *(_eye_fan(eye, iris[0]) for eye, iris, _ in EYES)])
         self._shown = _facing(self._landmarks)
         self._network_size = 0
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -123,8 +119,8 @@ class DetailTransfer:
         apart = source - (landmarks[:, :2] @ whole[:, :2].T + whole[:, 2])
         shift[inside] = np.einsum("pk,pkd->pd", weights, apart[corners])
         vouched = np.minimum(self._shown, _facing(landmarks))
-        for eye, iris, lids in _EYES:
-            vouched[[*eye, iris]] *= _opening_ratio(self._landmarks, landmarks, lids)
+        for eye, iris, lids in EYES:
+            vouched[[*eye, iris[0]]] *= _opening_ratio(self._landmarks, landmarks, lids)
         trust = np.zeros((_GRID, _GRID), np.float32)
         trust[inside] = np.einsum("pk,pk->p", weights, vouched[corners])
 

@@ -25,6 +25,14 @@ LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 31
 EYE_RIGHT = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 EYE_LEFT = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 IRIS_RIGHT, IRIS_LEFT = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
+LIDS_RIGHT = ((159, 145), (158, 153), (160, 144))
+"""Pairs of upper and lower lid of the right eye, the middle one first."""
+LIDS_LEFT = ((386, 374), (385, 380), (387, 373))
+"""Pairs of upper and lower lid of the left eye, the middle one first."""
+EYES = ((EYE_RIGHT, IRIS_RIGHT, LIDS_RIGHT), (EYE_LEFT, IRIS_LEFT, LIDS_LEFT))
+"""For each eye its contour, its iris and its pairs of upper and lower lid."""
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
+"""Pairs of upper and lower inner lip, from the middle outwards."""
 BROW_RIGHT, BROW_LEFT = (70, 63, 105, 66, 107), (300, 293, 334, 296, 336)
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,

@@ -10,7 +10,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from headgen.faces.mesh import BROW_LEFT, BROW_RIGHT, IRIS_LEFT, IRIS_RIGHT, Pose, fit_pose
+from headgen.faces.mesh import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    IRIS_LEFT,
+    IRIS_RIGHT,
+    LIDS_LEFT,
+    LIDS_RIGHT,
+    LIP_PAIRS,
+    Pose,
+    fit_pose,
+)
 
 MOTION_NAMES = (
     "yaw",  # degrees, positive towards the right side of the picture
@@ -34,9 +44,6 @@ MOTION_NAMES = (
 """Names of the motion coefficients, in the order of the columns; units and ranges in the comments."""
 
 _NOSE_BASE, _CHIN = 2, 152
-_LIP_GAPS = ((13, 14), (82, 87), (312, 317))
-_LID_GAPS_LEFT = ((386, 374), (385, 380), (387, 373))
-_LID_GAPS_RIGHT = ((159, 145), (158, 153), (160, 144))
 _CORNERS_LEFT, _CORNERS_RIGHT = (362, 263), (133, 33)  # inner, outer
 
 
@@ -96,15 +103,15 @@ def expression_coefficients(frontal: np.ndarray) -> np.ndarray:
     looks = 0.5 * (gaze(IRIS_LEFT, _CORNERS_LEFT) + gaze(IRIS_RIGHT, _CORNERS_RIGHT))
     columns = [
         -over_nose(_CHIN),
-        gap(_LIP_GAPS),
+        gap(LIP_PAIRS[:3]),
         gap(((61, 291),)),
         points[..., [0, 13, 14, 17], 2].mean(-1) - nose[..., 2],
         over_nose(13),
         over_nose(14),
         over_nose(291),
         over_nose(61),
-        gap(_LID_GAPS_LEFT) / gap((_CORNERS_LEFT,)),
-        gap(_LID_GAPS_RIGHT) / gap((_CORNERS_RIGHT,)),
+        gap(LIDS_LEFT) / gap((_CORNERS_LEFT,)),
+        gap(LIDS_RIGHT) / gap((_CORNERS_RIGHT,)),
         brow(BROW_LEFT, _CORNERS_LEFT),
         brow(BROW_RIGHT, _CORNERS_RIGHT),
         looks[..., 0],

@@ -26,10 +26,6 @@ _LIP_COLUMNS = (  # outer upper, inner upper, inner lower, outer lower
 )  # fmt: skip
 _UPPER_LIP = (0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191,
               267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415)  # fmt: skip
-_EYES = (
-    (mesh.EYE_RIGHT, mesh.IRIS_RIGHT, ((159, 145), (158, 153), (160, 144))),
-    (mesh.EYE_LEFT, mesh.IRIS_LEFT, ((386, 374), (385, 380), (387, 373))),
-)
 OPEN_EYE = 0.22
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
 LIP_GAIN = np.array([1.3, 1.0, 1.0])
@@ -148,7 +144,7 @@ class Retargeter:
             below = frontal[:, 1] <= (frontal[13, 1] + frontal[14, 1]) / 2
             down = self._mouth.clip(0, 1) * below * (up == 0)
             out[:, 1] += extra * width * up - extra * down * 0.65
-        for contour, _, pairs in _EYES:
+        for contour, _, pairs in mesh.EYES:
             if self._eyes.any():
                 theirs = _openness(driver, contour, pairs)
                 ratio = theirs / max(_openness(frontal, contour, pairs) if absolute else OPEN_EYE, 1e-6)
@@ -170,7 +166,7 @@ class Retargeter:
         out = np.asarray(self._base + change * LIP_GAIN * self._mouth[:, None], np.float64)
         eye_change = change * self._eyes[:, None]
         out += eye_change
-        for contour, iris, pairs in _EYES:
+        for contour, iris, pairs in mesh.EYES:
             # An eye closes when the driver's does, whatever the two eyes' sizes.
             theirs = _opening(self._reference.frontal, pairs)
             ours = _opening(self._base, pairs)
