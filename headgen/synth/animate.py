@@ -24,6 +24,7 @@ EYE_PAIRS = {
     "R": ((246, 7), (161, 163), (160, 144), (159, 145), (158, 153), (157, 154), (173, 155)),
     "L": ((466, 249), (388, 390), (387, 373), (386, 374), (385, 380), (384, 381), (398, 382)),
 }
+TONGUE_LIFT = 0.45  # cm: speaking people hold it higher than the model does
 UPPER_LID_SHARE = 0.85  # of a blink is the upper lid's way
 PIVOT = np.array([0.0, -5.0, -1.0])  # cm: where the head turns on the neck
 
@@ -102,6 +103,7 @@ class Animator:
         lower = self.head.lower_mouth[:, None]
         inside += lower * self._jaw_residual + (1 - lower) * self._skull_residual
         inside[:, 1] += lower[:, 0] * self.teeth[1] - (1 - lower[:, 0]) * self.teeth[0]
+        inside[:, 1] += TONGUE_LIFT * self.head.tongue
         return points
 
     def points(self, action: Action) -> np.ndarray:

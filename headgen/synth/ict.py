@@ -43,6 +43,8 @@ LOWER_TEETH_VERTICES = slice(19247, 21451)
 
 LIDS = (RIGHT_LID_UPPER, RIGHT_LID_LOWER, LEFT_LID_UPPER, LEFT_LID_LOWER)
 
+TONGUE_WIDTH, TONGUE_TIP, TONGUE_FLOOR = 4.2, 9.95, -4.75  # cm, in the neutral face
+
 SPREAD_CM = 2.2  # reach of the kernel that spreads landmark residuals over the skin
 SPREAD_NOISE = 3e-4
 LIP_REACH_CM = 0.35  # of what the lip line does to the lip around it
@@ -128,6 +130,15 @@ class IctHead:
         way = np.linalg.norm(opened, axis=1)
         teeth = way[LOWER_TEETH_VERTICES.start - SKIN_VERTICES :]
         return np.clip(way / np.median(teeth), 0, 1).astype(np.float32)
+
+    @cached_property
+    def tongue(self) -> np.ndarray:
+        """(V - SKIN_VERTICES,) 1 for the vertices of the tongue, fading towards its root, 0 elsewhere."""
+        x, y, z = self.neutral[SKIN_VERTICES:].T
+        gums = np.zeros(len(x), bool)
+        gums[GUMS_VERTICES.start - SKIN_VERTICES : GUMS_VERTICES.stop - SKIN_VERTICES] = True
+        inside = gums & (self.lower_mouth > 0.5) & (np.abs(x) < TONGUE_WIDTH / 2) & (z < TONGUE_TIP)
+        return np.where(inside, np.clip((y - TONGUE_FLOOR) / 0.4, 0, 1), 0).astype(np.float32)
 
     @cached_property
     def linings(self) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,7 @@ _maker: _Maker | None = None
 
 def _start_worker(head: IctHead) -> None:
     global _maker
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the pool ends its workers with it; no traceback then
     cv2.setNumThreads(1)
     _maker = _Maker(head)
 

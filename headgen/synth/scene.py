@@ -60,6 +60,7 @@ BACK_CM = 8.5  # from the middle of the head to its back
 BACK_SHADE = 0.9
 SEAM = 0.45  # how dark the line between lips is drawn that were apart in the photograph
 LEAST_FACING = 0.25  # cosine: skin seen more obliquely in the photograph has too few pixels to be drawn first
+FRONT_TEETH, MOLAR_SHADOW, TONGUE_SHADOW = 0.35, 1.1, 0.35  # depth in the mouth, darkening with depth
 CHEEK_CM = 5.0  # how far in front of the ears' axis skin counts as cheek
 LID_LINES = {
     "R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER, 468),
@@ -110,7 +111,7 @@ class Scene:
         marks[:, :2] += MARGIN
         self.marks = marks
         self.fit = fit_face(head, marks)
-        self.animator = Animator(head, self.fit, (rng.uniform(0, 0.22), rng.uniform(0, 0.24)))
+        self.animator = Animator(head, self.fit, (rng.uniform(0.15, 0.35), rng.uniform(0.05, 0.25)))
         self.person = cv2.copyMakeBorder(person, *(MARGIN,) * 4, cv2.BORDER_REPLICATE)
         moved = Crop(crop.cx + MARGIN, crop.cy + MARGIN, crop.side)
         self._to_view = moved.matrix(size)
@@ -323,7 +324,7 @@ class Scene:
         light = float(skin @ [0.3, 0.59, 0.11])
         self.has_teeth = False
         tint = 0.7 * np.array([1.03, 1.0, 0.9]) + 0.3 * skin / max(light, 1.0)
-        tooth = tint * np.clip(light * rng.uniform(1.1, 1.35), 90, 230)
+        tooth = tint * np.clip(light * rng.uniform(1.15, 1.35), 95, 235)
         if self._source_gap > 2.5 and (inner > 0.5).sum() > 25:
             pixels = photo[inner > 0.5]
             brightness = pixels @ np.array([0.3, 0.59, 0.11], np.float32)
@@ -336,15 +337,16 @@ class Scene:
         lip = np.median(photo[at[:, 1], at[:, 0]], 0)
         red = 0.5 * lip + 0.5 * np.array([0.75, 0.38, 0.36]) * light
         self._mouth_colours = {
-            "socket": red * 0.5,
+            "socket": red * 0.85,
             "gums": red * 1.0,
+            "tongue": 0.35 * lip + 0.65 * np.array([0.92, 0.48, 0.45]) * light,
             "teeth": np.clip(tooth, 0, 240),
         }
-        self._mouth_depth = rng.uniform(0.2, 0.7)
+        self._mouth_depth = rng.uniform(0.2, 0.45)
         self._mouth_mask = cv2.GaussianBlur(inner, (0, 0), 0.7)
         normals = _normals(self.fit.shape, self.head.triangles(slice(SOCKET_QUADS.start, TEETH_QUADS.stop)))
         self._mouth_normals = normals
-        self._light = np.array([rng.normal(0, 0.25), rng.uniform(0.1, 0.5), 1.0])
+        self._light = np.array([rng.normal(0, 0.15), rng.uniform(0.2, 0.5), 1.0])
         self._light /= np.linalg.norm(self._light)
 
     def _gap(self, points: np.ndarray) -> float:
@@ -545,6 +547,7 @@ class Scene:
         # less light towards the corners
         side = np.clip(np.abs(points[first:, 0]) / 2.6, 0, 1.2)
         shade *= 1 - 0.4 * side**2
+        tongue_light = (0.75 + 0.35 * lit[first:]) * np.exp(-TONGUE_SHADOW * deep)
         for name, quads, vertices in (
             ("socket", SOCKET_QUADS, SOCKET_VERTICES),
             ("gums", GUMS_QUADS, GUMS_VERTICES),
@@ -552,9 +555,16 @@ class Scene:
         ):
             part = slice(vertices.start - first, vertices.stop - first)
             colours = np.zeros((len(place), 3), np.float32)
+            # front teeth catch the light; molars stand in the shadow of the cheeks
             front = (0.4 + 0.65 * shade[part]) * (1 - 0.5 * np.minimum(side[part], 1) ** 2)
-            dark = {"socket": 0.5 * shade[part], "gums": shade[part], "teeth": front}[name]
+            front *= np.exp(-MOLAR_SHADOW * np.maximum(deep[part] - FRONT_TEETH, 0))
+            dark = {"socket": 0.6 * shade[part], "gums": shade[part], "teeth": front}[name]
             colours[vertices] = self._mouth_colours[name] * dark[:, None]
+            if name == "gums":
+                tongue = head.tongue[part, None]
+                colours[vertices] += tongue * (
+                    self._mouth_colours["tongue"] * tongue_light[part, None] - colours[vertices]
+                )
             canvas.draw(place, head.triangles(quads), colours, cull=True)
         empty = canvas.layer < 0
         canvas.values[empty] = self._mouth_colours["socket"] * 0.15
