@@ -17,12 +17,13 @@ __all__ = ["Finding", "Report", "doctor"]
 
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("headgen train", ("lightning", "tensorboard")),
+    "perceptual": ("the VGG19 loss of headgen train fsrt", ("torchvision",)),
     "studio": ("the studio (comes later)", ("gradio",)),
     "cluster": ("batches on several machines (comes later)", ("ray", "pyarrow")),
     "speech": ("speech features (come later)", ("librosa", "silero_vad")),
     "metrics": ("evaluation", ("torchmetrics", "skimage")),
     "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
-    "synth": ("synthetic speech for training data (comes later)", ("espeakng_loader",)),
+    "synth": ("headgen synth portraits; synthetic speech (comes later)", ("numba", "espeakng_loader")),
     "demo": ("make demo", ("skimage",)),
 }
 """Extra: what needs it, and the modules it brings."""
