@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from pathlib import Path
 
+import fsrt_parity
 import pytest
+import torch
 import yaml
 
 from headgen import hub
 from headgen.errors import InputError, WeightsError
+from headgen.fsrt.model import FSRT
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
 
@@ -142,45 +147,47 @@ def test_list_and_verify(weights):
 
 
 @pytest.fixture
-def backend(monkeypatch):
-    """Stands for the reading of official checkpoints, which has tests of its own."""
-    from headgen.fsrt import checkpoints
-
-    def convert(kp_detector, checkpoint, output):
-        if checkpoint.read_bytes() == b"wrong":
-            raise InputError(f"{checkpoint}: is not an official checkpoint; give vox256.pt")
-        (output / "model.safetensors").write_bytes(kp_detector.read_bytes() + checkpoint.read_bytes())
-
-    monkeypatch.setattr(checkpoints, "convert", convert)
+def official(tmp_path):
+    """Key-point detector and checkpoint of a tiny network, as the official program's training writes them."""
+    keys = json.loads((Path(__file__).parent / "fsrt" / "tiny_keys.json").read_text())
+    return fsrt_parity.write_official(tmp_path, keys, "T")
 
 
-def test_convert_writes_a_model_that_resolves_and_is_checked(weights, backend, tmp_path):
-    (tmp_path / "kp.pt").write_bytes(b"kp")
-    (tmp_path / "vox.pt").write_bytes(b"vox")
-    hub.convert(tmp_path / "kp.pt", tmp_path / "vox.pt", name="full")
+def test_convert_writes_a_model_that_resolves_and_is_checked(weights, official):
+    assert "full: converted to" in hub.convert(*official, name="full")
     found = hub.resolve("full")
-    assert (found.folder / "model.safetensors").read_bytes() == b"kpvox"
-    assert found.sha256 == {"model.safetensors": hashlib.sha256(b"kpvox").hexdigest()}
-    (found.folder / "model.safetensors").write_bytes(b"kpvoX")
+    file = found.folder / "diffusion_pytorch_model.safetensors"
+    assert set(found.sha256) == {"config.json", file.name}
+    assert found.sha256[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert FSRT.from_pretrained(found.folder).config.num_keypoints == 4
+    assert "full: all files are as they should be" in hub.verify()
+
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(WeightsError, match="wrong SHA-256"):
         hub.resolve("full")
-    hub.convert(tmp_path / "kp.pt", tmp_path / "vox.pt", name="full")
-    assert hub.resolve("full")
+    hub.convert(*official, name="full")
+    assert hub.resolve("full") == found
 
 
-def test_failed_conversion_leaves_nothing(weights, backend, tmp_path):
-    (tmp_path / "kp.pt").write_bytes(b"kp")
-    (tmp_path / "vox.pt").write_bytes(b"wrong")
-    with pytest.raises(InputError, match="not an official checkpoint"):
-        hub.convert(tmp_path / "kp.pt", tmp_path / "vox.pt", name="full")
+def test_failed_conversion_leaves_nothing(weights, official, tmp_path):
+    detector, checkpoint = official
+    with pytest.raises(WeightsError, match="not an official key-point detector"):
+        hub.convert(checkpoint, detector, name="full")
     with pytest.raises(InputError, match="no such file"):
-        hub.convert(tmp_path / "none.pt", tmp_path / "vox.pt", name="full")
+        hub.convert(tmp_path / "none.pt", checkpoint, name="full")
+    state = torch.load(checkpoint, weights_only=False)
+    del state["decoder"]["render_mlp.4.bias"]
+    torch.save(state, checkpoint)
+    with pytest.raises(WeightsError, match="the file is incomplete"):
+        hub.convert(detector, checkpoint, name="full")
     assert not list(hub.cache_folder().glob("*"))
 
 
-def test_convert_does_not_replace_embedded_weights(weights, backend, tmp_path):
+def test_convert_does_not_replace_embedded_weights(weights, official):
     with pytest.raises(WeightsError, match="is not made by conversion"):
-        hub.convert(tmp_path / "kp.pt", tmp_path / "vox.pt", name="small")
+        hub.convert(*official, name="small")
+    assert {path.name: path.read_bytes() for path in (weights / "small").iterdir()} == CONTENT
 
 
 @pytest.mark.parametrize(
