@@ -42,7 +42,6 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 SMALLEST_FACE = 20.0
 """Least distance of the outer eye corners in pixels at which a face can be reenacted."""
-_CHUNK = 4
 _BEST_SAMPLE = 600  # driving frames looked at for the best start, at most
 
 
@@ -73,15 +72,16 @@ class Engine(Protocol):
 
     looks_at_pixels: bool
     """Whether `DrivingFrame.crop` is needed."""
+    parallel: int
+    """How many calls of `render` may run at the same time, each on its share of the cores."""
+    chunk: int
+    """Frames to be given to one call of `render`."""
 
     def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
         """Encodes the sources; `reference` is the driving frame from which relative motion counts."""
 
-    def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
-        """Crops of the moving source, (side, side, 3) uint8."""
-
-    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The whole photograph with a rendered crop in its place."""
+    def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
+        """The moving source: whole photographs (H, W, 3) uint8, or crops (side, side, 3) around the head."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,10 @@ def reenact(
         )
         with writer:
             frames = 0
-            for picture, source_frame, moment in _rendered(engine, portraits, reader, tracker, reference):
-                shown = picture if frame == "crop" else engine.place(picture)
+            whole = frame == "full"
+            for shown, source_frame, moment in _rendered(
+                engine, whole, portraits, reader, tracker, reference
+            ):
                 if compare:
                     shown = _side_by_side(portraits[0].image, source_frame, shown)
                 writer.write(shown, moment)
@@ -352,16 +354,19 @@ def _followed(
 
 def _rendered(
     engine: Engine,
+    whole: bool,
     portraits: Sequence[Portrait],
     reader: VideoReader,
     tracker: FaceTracker,
     reference: DrivingFrame | None,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
-    """Rendered crop, driving frame and time of every driving frame, in order.
+    """Rendered picture, driving frame and time of every driving frame, in order.
 
     While no face has been seen yet, the source stands still as in the first frame that shows one; while the
-    face is lost, it keeps its last motion.  A thread of its own draws one chunk while the next is tracked.
+    face is lost, it keeps its last motion.  Threads of their own draw some chunks while others are tracked.
     """
+    from headgen.nn.threads import shared_cores
+
     drawing: deque[tuple[Future[list[NDArray[np.uint8]]], list[tuple[DrivingFrame, Fraction]]]] = deque()
     pending: list[tuple[DrivingFrame, Fraction]] = []
     prepared = False
@@ -372,7 +377,7 @@ def _rendered(
             for picture, (frame, moment) in zip(future.result(), chunk, strict=True):
                 yield picture, frame.image, moment
 
-    with ThreadPoolExecutor(1, "draw") as thread:
+    with shared_cores(engine.parallel), ThreadPoolExecutor(engine.parallel, "draw") as thread:
         for frame, moment in _followed(reader, tracker, engine.looks_at_pixels):
             if not prepared:
                 start = reference or (frame if frame.landmarks is not None else _first_face(reader.path))
@@ -381,12 +386,12 @@ def _rendered(
                 thread.submit(engine.prepare, portraits, start).result()
                 prepared = True
             pending.append((frame, moment))
-            if len(pending) >= _CHUNK:
-                drawing.append((thread.submit(engine.render, [f for f, _ in pending]), pending))
+            if len(pending) >= engine.chunk:
+                drawing.append((thread.submit(engine.render, [f for f, _ in pending], whole), pending))
                 pending = []
-                yield from finished(1)
+                yield from finished(engine.parallel)
         if pending:
-            drawing.append((thread.submit(engine.render, [f for f, _ in pending]), pending))
+            drawing.append((thread.submit(engine.render, [f for f, _ in pending], whole), pending))
         yield from finished(0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 import headgen
+from headgen.doctor import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "headgen"
@@ -27,7 +29,7 @@ ALLOWED = {
     "fsrt": {"errors", "progress", "media", "faces", "nn"},
     "synth": {"errors", "progress", "media", "faces"},
     "prepare": {"errors", "progress", "media", "faces"},
-    "reenact": {"errors", "progress", "media", "faces", "fsrt", "hub"},
+    "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub"},
     "training": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "synth"},
     "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact"},
     "doctor": {"errors", "hub", "nn"},
@@ -119,6 +121,26 @@ def test_every_config_is_yaml(path):
 def test_no_catch_all_modules():
     bad = {"utils.py", "helpers.py", "common.py", "misc.py"}
     assert not [path for path in PACKAGE.rglob("*.py") if path.name in bad]
+
+
+def extras_of_errors(path: Path) -> set[str]:
+    """Extras that a file names in a `MissingExtraError`; one that is not spelt out is the doctor's."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "MissingExtraError":
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "extra"]
+            extra = named[0] if named else node.args[1]
+            found |= {extra.value} if isinstance(extra, ast.Constant) else set(EXTRAS)
+    return found
+
+
+def test_every_extra_that_is_asked_for_exists():
+    offered = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    asked = {path: extras_of_errors(path) for path in PACKAGE.rglob("*.py")}
+    assert {"train", "perceptual", "synth"} <= set().union(*asked.values())
+    for path, extras in asked.items():
+        assert extras <= offered, f"{path.relative_to(ROOT)} asks for {extras - offered}"
+    assert set(EXTRAS) == offered - {"dev"}, "the doctor reports every extra"
 
 
 def test_committed_constraints_cover_the_dependencies():

@@ -29,8 +29,6 @@ _RING_HEAD, _RING_STILL = 1.5, 2.05  # radii, in those of the face oval
 _RING_DEPTH = -0.8  # canonical z of the skull's silhouette
 _RING_HEART = np.array([0.0, -0.3])  # centre of the oval, canonical x and y
 _NECK_SHARE = 0.25  # of the head's motion that the neck straight below the chin takes part in
-_LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
-_LID_PAIRS_RIGHT, _LID_PAIRS_LEFT = ((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373))
 
 
 def _rings(frontal: NDArray) -> NDArray[np.float64]:
@@ -93,13 +91,13 @@ def scalars(landmarks: NDArray, pose: mesh.Pose) -> NDArray[np.float32]:
     def gap(i: int, j: int) -> float:
         return float(np.linalg.norm(f[i] - f[j]))
 
-    right = np.mean([gap(i, j) for i, j in _LID_PAIRS_RIGHT]) / gap(33, 133)
-    left = np.mean([gap(i, j) for i, j in _LID_PAIRS_LEFT]) / gap(362, 263)
+    right = np.mean([gap(i, j) for i, j in mesh.LIDS_RIGHT]) / gap(33, 133)
+    left = np.mean([gap(i, j) for i, j in mesh.LIDS_LEFT]) / gap(362, 263)
     gaze_x = np.mean([f[468, 0] - f[[33, 133], 0].mean(), f[473, 0] - f[[362, 263], 0].mean()])
     gaze_y = np.mean([f[468, 1] - f[[33, 133], 1].mean(), f[473, 1] - f[[362, 263], 1].mean()])
     r = pose.rotation
     return np.array(
-        [gap(i, j) * 6 for i, j in _LIP_PAIRS]
+        [gap(i, j) * 6 for i, j in mesh.LIP_PAIRS]
         + [
             (gap(61, 291) - 0.6) * 8,
             (gap(0, 13) - 0.08) * 20,
@@ -243,12 +241,24 @@ def prior_flow(source: FaceGeometry, drawing: Drawing) -> NDArray[np.float32]:
     return drawing.lay(flow)
 
 
-def border_window(grid: int, margin: float = 0.05) -> NDArray[np.float32]:
+def border_window(
+    grid: int, margin: float = 0.05, inside: tuple[float, float, float, float] = (0, 0, 1, 1)
+) -> NDArray[np.float32]:
     """(G, G) weight that is 1 inside and falls smoothly to 0 at the crop's border.
 
     Motion is multiplied by it, so that a pasted crop meets the still picture around it without a seam.
+
+    Args:
+        grid: G.
+        margin: width of the fall, in sides of the crop.
+        inside: left, top, right and bottom of what the photograph covers of the crop, in its sides.  Where
+            the photograph ends nothing may move either: what lies beyond its edge is not known.
     """
     x = (np.arange(grid) + 0.5) / grid
-    edge = np.clip(np.minimum(x, 1 - x) / margin, 0, 1)
-    edge = edge * edge * (3 - 2 * edge)
-    return np.minimum(edge[:, None], edge[None]).astype(np.float32)
+    left, top, right, bottom = inside
+
+    def ramp(first: float, last: float) -> NDArray:
+        edge = np.clip(np.minimum(x - max(first, 0), min(last, 1) - x) / margin, 0, 1)
+        return edge * edge * (3 - 2 * edge)
+
+    return np.minimum(ramp(top, bottom)[:, None], ramp(left, right)[None]).astype(np.float32)

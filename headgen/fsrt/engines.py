@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headgen.faces.framing import Framing
 from headgen.faces.retarget import Retargeter, RetargetOptions
 from headgen.fsrt.full_engine import EnginePrecision
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.nn.precision import resolve_device, resolve_dtype
+from headgen.nn.threads import cores
 
 if TYPE_CHECKING:
     from headgen.reenact import DrivingFrame, Engine, Portrait
+
+
+MOST_THREADS = 8  # tracking, in one thread, cannot feed more
 
 
 class SmallReenactment:
@@ -31,23 +36,31 @@ class SmallReenactment:
 
     def __init__(self, engine: SmallEngine, options: RetargetOptions) -> None:
         self.engine, self.options = engine, options
+        on_cpu = engine.device.type == "cpu"
+        self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
+        self.chunk = 2 if on_cpu else 16
 
     def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
         """Encodes the sources and fixes the frame from which motion counts."""
+        first = portraits[0]
         self.engine.prepare([p.image for p in portraits], [p.landmarks for p in portraits])
         assert reference.landmarks is not None
-        self._retarget = Retargeter(portraits[0].landmarks, reference.landmarks, self.options)
+        self._retarget = Retargeter(first.landmarks, reference.landmarks, self.options)
+        self._framing = Framing(first.landmarks, first.image.shape)
 
-    def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
-        """Crops of the source with the frames' motion; at rest where there is no motion yet."""
+    def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
+        """The source with the frames' motion; at rest where there is no motion yet."""
         still = self.engine.landmarks
-        return self.engine.render(
-            [still if f.landmarks is None else self._retarget(f.landmarks) for f in frames]
-        )
-
-    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The whole photograph with a rendered crop in its place."""
-        return self.engine.place(crop)
+        wanted = [still if f.landmarks is None else self._retarget(f.landmarks) for f in frames]
+        near, carries = zip(*(self._framing.part(w) for w in wanted), strict=True)
+        pictures = []
+        for crop, carry in zip(self.engine.render(near), carries, strict=True):
+            if not whole and carry.rests:
+                pictures.append(crop)
+                continue
+            frame = self._framing.apply(self.engine.place(crop), carry)
+            pictures.append(frame if whole else self.engine.cut(frame))
+        return pictures
 
 
 def load_engine(

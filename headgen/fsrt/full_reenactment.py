@@ -41,6 +41,7 @@ class FullReenactment:
     """
 
     looks_at_pixels = True
+    parallel, chunk = 1, 4  # its decoder keeps all cores busy with one frame
 
     def __init__(self, engine: FullEngine, options: RetargetOptions) -> None:
         if options.region in ("eyes", "lips") or options.eyes != 1 or options.lips != 1:
@@ -83,11 +84,12 @@ class FullReenactment:
             crops.append(frame.crop.take(frame.image, NETWORK_SIZE))
         return np.stack(crops)
 
-    def render(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
-        """Crops of the source with the frames' motion; as it is where there is no motion yet."""
+    def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
+        """The source with the frames' motion; as it is where there is no motion yet."""
         moving = [f for f in frames if f.crop is not None]
         drawn = iter(self._draw(moving) if moving else [])
-        return [self._still if f.crop is None else next(drawn) for f in frames]
+        crops = [self._still if f.crop is None else next(drawn) for f in frames]
+        return [self._paster.paste(self._image, crop) for crop in crops] if whole else crops
 
     def _draw(self, frames: Sequence[DrivingFrame]) -> list[NDArray[np.uint8]]:
         keypoints, expression = self.engine.motion(self._driver(frames))
@@ -109,7 +111,3 @@ class FullReenactment:
         if track is None:
             return cv2.resize(picture, (self._side, self._side), interpolation=cv2.INTER_CUBIC)
         return self._detail.apply(picture, track.landmarks)
-
-    def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The whole photograph with a rendered crop feathered into its place."""
-        return self._paster.paste(self._image, crop)

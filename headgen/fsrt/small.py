@@ -6,8 +6,7 @@ target attend to it.  Our design on top: key points and expression come from the
 colour alone, because with little data and computing a copied person stays that person while a painted one
 blurs; queries lie on a coarse grid and convolutions refine them on the source's own features, warped.
 
-Shapes: B batch, S sources, N = 256 source tokens, Q = 1024 queries (32 x 32), D width, K scalars,
-G = 128 grid, H = 256 pixels a side.
+Shapes: B batch, S sources, N = 256 source tokens, D width, K scalars, G = 128 grid, H = 256 pixels a side.
 """
 
 from __future__ import annotations
@@ -24,26 +23,34 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headgen.nn.attention import CrossAttention, SelfBlock, feed_forward
+from headgen.nn.positional import pixel_grid, sinusoidal_encoding
+
 FLOW_REACH = 0.25
 """Largest learnt change of the prior flow, in crop units (the crop spans 2)."""
+CENTRE = (8, 8, 48)
+"""Top, left and side, in cells of the 64 grid, of the square that the network decodes.
+
+Our design: beyond it, in the outer eighth of the crop, nothing but the prior moves the picture.  Leaving
+that out saves almost half of the work.
+"""
+CENTRE_MARGIN = 10
+"""Cells of the 128 grid over which what is learnt fades in from the border of `CENTRE`."""
+QUERIES = 32
+"""Queries a side of the whole crop; those in `CENTRE` are asked."""
 
 
-def octaves(x: Tensor, count: int) -> Tensor:
-    """Sines and cosines of x * 2^o * pi/2 for o = 0..count-1: (..., C) -> (..., 2 * C * count)."""
-    scale = torch.pi / 2 * 2.0 ** torch.arange(count, device=x.device, dtype=x.dtype)
-    angles = rearrange(x.unsqueeze(-1) * scale, "... c o -> ... (c o)")
-    return torch.cat([angles.sin(), angles.cos()], -1)
-
-
-def pixel_grid(size: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Pixel centres of a size x size grid in [-1, 1]: (size, size, 2), x first."""
-    line = (torch.arange(size, device=device, dtype=dtype) + 0.5) * (2 / size) - 1
-    return torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
+Region = tuple[int, int, int]
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Samples image (B, C, h, w) at pixel + flow (B, 2, h', w') in crop units; replicates the border."""
-    return _sample(image, pixel_grid(flow.shape[-1], flow.device).permute(2, 0, 1) + flow)
+    return _sample(image, _pixels(flow.shape[-1], flow.device) + flow)
+
+
+def _pixels(size: int, device: torch.device) -> Tensor:
+    """Pixel centres of a size x size grid in [-1, 1]: (2, size, size), x first."""
+    return pixel_grid(size, size, device).permute(2, 0, 1)
 
 
 def _sample(image: Tensor, place: Tensor) -> Tensor:
@@ -58,66 +65,22 @@ def enlarge(x: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-class Attention(nn.Module):
-    """Multi-head attention of queries (B, Q, D) to a context (B, N, D); fused."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width)
-
-    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, N, D / heads) of a context, to be computed once per source."""
-        k, v = rearrange(self.key_value(context), "b n (two h d) -> two b h n d", two=2, h=self.heads)
-        return k, v
-
-    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries (B, Q, D) and the context's keys and values -> (B, Q, D)."""
-        q = rearrange(self.query(x), "b q (h d) -> b h q d", h=self.heads)
-        k, v = keys_values
-        if k.shape[0] != q.shape[0]:  # one source, many frames
-            k, v = (t.expand(q.shape[0], -1, -1, -1) for t in (k, v))
-        y = F.scaled_dot_product_attention(q, k, v)
-        return self.out(rearrange(y, "b h q d -> b q (h d)"))
-
-
-class Mlp(nn.Sequential):
-    """Two layers with GELU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-
-
-class EncoderLayer(nn.Module):
-    """Pre-norm self-attention over the source tokens."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention, self.mlp = Attention(width, heads), Mlp(width, 2 * width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Tokens (B, N, D) -> (B, N, D)."""
-        y = self.norm1(x)
-        x = x + self.attention(y, self.attention.keys_values(y))
-        return x + self.mlp(self.norm2(x))
-
-
 class DecoderLayer(nn.Module):
     """Pre-norm cross-attention of the queries to the set-latent, modulated by the scalars."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention, self.mlp = Attention(width, heads), Mlp(width, 2 * width)
+        self.attention = CrossAttention(width, width, heads, width // heads)
+        self.mlp = feed_forward(width, 2 * width)
         self.modulation = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], scalars: Tensor) -> Tensor:
         """Queries (B, Q, D), the sources' keys and values, encoded scalars (B, D) -> (B, Q, D)."""
         scale, shift = self.modulation(scalars).unsqueeze(1).chunk(2, -1)
-        x = x + self.attention(self.norm1(x), keys_values)
+        # One source serves many frames.
+        k, v = (t.expand(x.shape[0], -1, -1, -1) for t in keys_values)
+        x = x + self.attention(self.norm1(x), k, v)
         return x + self.mlp(self.norm2(x) * (1 + scale) + shift)
 
 
@@ -145,28 +108,32 @@ class SourceState:
 
     image: Tensor
     """(B, 3, H, H) the picture that the flow leads into, in [0, 1]."""
+    eighth: Tensor
+    """(B, 64, H/8, H/8) features of that picture, for the queries."""
     quarter: Tensor
-    """(B, 64, H/4, H/4) features of that picture."""
+    """(B, quarter, H/4, H/4) features of that picture, ready to be moved and added."""
     half: Tensor
-    """(B, 32, H/2, H/2) features of that picture."""
+    """(B, half, H/2, H/2) likewise."""
+    small: Tensor
+    """(B, 3, H/2, H/2) the picture at half its size, in [-1, 1]."""
     keys_values: list[tuple[Tensor, Tensor]]
     """Per decoder layer keys and values of all sources' tokens."""
 
 
 @dataclass
 class SmallOutput:
-    """One decoded batch."""
+    """One decoded batch: the decoded square of each frame, R cells of the 64 grid a side."""
 
     image: Tensor
-    """(B, 3, H, H) the network's own frame, in [0, 1]."""
+    """(B, 3, 4R, 4R) the network's own frame, in [0, 1]."""
     flow: Tensor
-    """(B, 2, G, G) displacement into the source, in crop units."""
+    """(B, 2, 2R, 2R) displacement into the source, in crop units."""
     mask: Tensor
-    """(B, 1, H, H) share of the copied picture; the rest is `colour`."""
+    """(B, 1, 4R, 4R) share of the copied picture; the rest is `colour`."""
     colour: Tensor
-    """(B, 3, H, H) drawn colours in [0, 1]."""
+    """(B, 3, 4R, 4R) drawn colours in [0, 1]."""
     warped: Tensor
-    """(B, 3, H, H) the source copied through the flow."""
+    """(B, 3, 4R, 4R) the source copied through the flow."""
 
 
 class FSRTSmall(ModelMixin, ConfigMixin):
@@ -207,7 +174,9 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         self.stem_tokens = nn.Conv2d(128, width, 4, stride=2, padding=1)
         encoding = 2 * 3 * 5 + 2 * 2 * 5 + p  # canonical x, y, z; pixel x, y; maps
         self.token_place = nn.Linear(encoding, width)
-        self.encoder = nn.ModuleList(EncoderLayer(width, heads) for _ in range(encoder_layers))
+        self.encoder = nn.ModuleList(
+            SelfBlock(width, heads, width // heads, 2 * width) for _ in range(encoder_layers)
+        )
         self.latent_norm = nn.LayerNorm(width)
         self.scalars = nn.Sequential(
             nn.Linear(3 * scalar_count, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
@@ -216,13 +185,16 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(decoder_layers))
         self.to_eighth = nn.Linear(width, eighth)
         self.block_eighth = ResidualBlock(eighth, width)
-        self.to_quarter = nn.Conv2d(eighth + 64 + p + 2, quarter, 3, padding=1)
+        self.up_quarter = nn.Conv2d(eighth, quarter, 3, padding=1)
+        self.source_quarter = nn.Conv2d(64, quarter, 1, bias=False)
+        self.told_quarter = nn.Conv2d(p + 2, quarter, 3, padding=1, bias=False)
         self.block_quarter = ResidualBlock(quarter, width)
-        self.quarter_to_half = nn.Conv2d(quarter, half, 3, padding=1)
-        self.to_half = nn.Conv2d(32 + p + 2 + 3, half, 3, padding=1)
+        self.up_half = nn.Conv2d(quarter, half, 3, padding=1)
+        self.source_half = nn.Conv2d(32, half, 1, bias=False)
+        self.told_half = nn.Conv2d(p + 2 + 3, half, 3, padding=1)
         self.block_half = ResidualBlock(half, width)
         self.flow_head = nn.Conv2d(half, 2, 3, padding=1)
-        self.to_full = nn.Conv2d(half, 4 * full, 3, padding=1)
+        self.to_full = nn.Conv2d(half, 4 * full, 1)
         self.blend = nn.Conv2d(full + 3, full, 3, padding=1)
         self.head = nn.Conv2d(full, 4, 3, padding=1)
         # In the beginning nothing but the prior moves, and everything is copied.
@@ -242,12 +214,13 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     @staticmethod
-    def _place(maps: Tensor, grid: int) -> Tensor:
-        """Where the cells of a coarse grid lie, on the mean face and in the crop: (B, grid^2, E)."""
-        pooled = rearrange(F.adaptive_avg_pool2d(maps, grid), "b c h w -> b (h w) c")
-        pixel = rearrange(pixel_grid(grid, maps.device, maps.dtype), "h w c -> 1 (h w) c")
-        pixel = octaves(pixel, 5).expand(maps.shape[0], -1, -1)
-        return torch.cat([octaves(pooled[..., :3], 5), pixel, pooled], -1)
+    def _place(maps: Tensor, grid: int, region: Region | None = None) -> Tensor:
+        """Where the cells of a coarse grid lie, on the mean face and in the crop: (B, cells, E)."""
+        pooled = _cut(F.adaptive_avg_pool2d(maps, grid), region, 1)
+        pixel = _cut(_pixels(grid, maps.device), region, 1).to(maps.dtype)
+        pooled, pixel = rearrange(pooled, "b c h w -> b (h w) c"), rearrange(pixel, "c h w -> 1 (h w) c")
+        canonical = sinusoidal_encoding(pooled[..., :3], 5)
+        return torch.cat([canonical, sinusoidal_encoding(pixel, 5).expand(len(maps), -1, -1), pooled], -1)
 
     def encode(self, images: Tensor, maps: Tensor, primary: int = 0) -> SourceState:
         """Encodes the sources.
@@ -272,11 +245,14 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         def one(features: Tensor) -> Tensor:
             return rearrange(features, "(b s) c h w -> b s c h w", s=s)[:, primary]
 
+        picture = images[:, primary]
         return SourceState(
-            images[:, primary],
-            one(quarter),
-            one(half),
-            [layer.attention.keys_values(latent) for layer in self._decoder_layers()],
+            picture,
+            F.avg_pool2d(one(quarter), 2),
+            self.source_quarter(one(quarter)),
+            self.source_half(one(half)),
+            F.avg_pool2d(picture, 2) * 2 - 1,
+            [layer.attention.project(latent) for layer in self._decoder_layers()],
         )
 
     def forward(
@@ -286,7 +262,7 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         prior: Tensor,
         scalars: Tensor,
         window: Tensor,
-        region: tuple[int, int, int] | None = None,
+        region: Region = CENTRE,
     ) -> SmallOutput:
         """Decodes a batch of target frames.
 
@@ -295,50 +271,80 @@ class FSRTSmall(ModelMixin, ConfigMixin):
             maps: (B, P, G, G) conditioning maps of the targets.
             prior: (B, 2, G, G) prior flow into the primary source, crop units.
             scalars: (B, 3K) of source, of target, and target minus source.
-            window: (G, G) 1 inside, 0 at the border, where nothing may move.
-            region: top, left and side, in cells of the G / 2 grid, of the square to be decoded; everything by
-                default.  Training decodes a part of each frame: the fine grids cost most of a step.
+            window: (G, G) 1 inside, 0 at the crop's border, where nothing may move.
+            region: the square of `CENTRE` to be decoded.  Training decodes a part of each frame: the fine
+                grids cost most of a step.
         """
         b = maps.shape[0]
-        image, half, quarter = (t.expand(b, -1, -1, -1) for t in (source.image, source.half, source.quarter))
+        image, small, half, quarter, eighth = (
+            t.expand(b, -1, -1, -1)
+            for t in (source.image, source.small, source.half, source.quarter, source.eighth)
+        )
         prior = prior * window
         told = torch.cat([maps, prior * 8], 1)
         s = self.scalars(scalars)
-        moved_quarter = warp(quarter, F.avg_pool2d(prior, 2))
-        q = 32
-        seen = rearrange(F.adaptive_avg_pool2d(moved_quarter, q), "b c h w -> b (h w) c")
-        displacement = rearrange(F.adaptive_avg_pool2d(prior, q) * 8, "b c h w -> b (h w) c")
-        x = self.query_place(torch.cat([self._place(maps, q), displacement, seen], -1))
-        for layer, keys_values in zip(self.decoder, source.keys_values, strict=True):
-            x = layer(x, keys_values, s)
-        x = self.block_eighth(rearrange(self.to_eighth(x), "b (h w) c -> b c h w", h=q), s)
-        x = self.to_quarter(torch.cat([enlarge(x), moved_quarter, F.avg_pool2d(told, 2)], 1))
-        x = self.quarter_to_half(F.relu(self.block_quarter(x, s)))
 
-        top, left, side = region or (0, 0, x.shape[-1])
-        x = enlarge(x[..., top : top + side, left : left + side])
-        prior, told, window = (_cut(t, region, 2) for t in (prior, told, window))
-        small = F.avg_pool2d(image, 2)
-        place = _cut(pixel_grid(maps.shape[-1], maps.device).permute(2, 0, 1), region, 2)
-        x = x + self.to_half(
-            torch.cat([_sample(half, place + prior), told, _sample(small, place + prior) * 2 - 1], 1)
-        )
+        def moved(features: Tensor, flow: Tensor, region: Region, scale: float) -> Tensor:
+            places = _pixels(flow.shape[-1], flow.device) + flow
+            return _sample(features, _cut(places, region, scale))
+
+        prior_quarter = F.avg_pool2d(prior, 2)
+        prior_eighth = F.avg_pool2d(prior_quarter, 2)
+        queries = (CENTRE[0] // 2, CENTRE[1] // 2, CENTRE[2] // 2)
+        seen = moved(eighth, prior_eighth, queries, 1)
+        known = torch.cat([_cut(prior_eighth, queries, 1) * 8, seen.to(maps.dtype)], 1)
+        known = rearrange(known, "b c h w -> b (h w) c")
+        x = self.query_place(torch.cat([self._place(maps, QUERIES, queries), known], -1))
+        for layer, keys_values in zip(self._decoder_layers(), source.keys_values, strict=True):
+            x = layer(x, keys_values, s)
+        x = self.block_eighth(rearrange(self.to_eighth(x), "b (h w) c -> b c h w", h=queries[2]), s)
+        x = enlarge(self.up_quarter(x)) + moved(quarter, prior_quarter, CENTRE, 1)
+        x = x + self.told_quarter(_cut(F.avg_pool2d(told, 2), CENTRE, 1))
+        x = self.up_half(F.relu(self.block_quarter(x, s)))
+
+        top, left, side = region[0] - CENTRE[0], region[1] - CENTRE[1], region[2]
+        x = enlarge(x[..., top : top + side, left : left + side]) + moved(half, prior, region, 2)
+        x = x + self.told_half(torch.cat([_cut(told, region, 2), moved(small, prior, region, 2)], 1))
         x = F.relu(self.block_half(x, s))
-        flow = prior + FLOW_REACH * torch.tanh(self.flow_head(x).float()) * window
-        finest = _cut(pixel_grid(image.shape[-1], maps.device).permute(2, 0, 1), region, 4)
+        inside = _cut(_centre_window(window), region, 2)
+        flow = _cut(prior, region, 2) + FLOW_REACH * torch.tanh(self.flow_head(x).float()) * inside
+        finest = _cut(_pixels(image.shape[-1], maps.device), region, 4)
         warped = _sample(image, finest + enlarge(flow))
         x = F.pixel_shuffle(self.to_full(x), 2)
         x = F.relu(self.blend(torch.cat([F.relu(x), warped * 2 - 1], 1)))
         logits = self.head(x).float()
-        drawn = (1 - logits[:, :1].sigmoid()) * enlarge(window[None, None])
+        drawn = (1 - logits[:, :1].sigmoid()) * enlarge(inside[None, None])
         colour = logits[:, 1:].sigmoid()
         frame = warped * (1 - drawn) + colour * drawn
         return SmallOutput(frame, flow, 1 - drawn, colour, warped)
 
+    def whole(self, source: SourceState, prior: Tensor, window: Tensor, out: SmallOutput) -> SmallOutput:
+        """A decoded `CENTRE` together with the rest of the crop, which the prior moves: R = 64."""
+        top, left, side = CENTRE
+        flow = (prior * window).float()
+        flow[..., 2 * top : 2 * (top + side), 2 * left : 2 * (left + side)] = out.flow
+        warped = warp(source.image.expand(len(prior), -1, -1, -1), enlarge(flow))
+        image, colour, mask = warped.clone(), torch.zeros_like(warped), torch.ones_like(warped[:, :1])
+        for to, part in ((image, out.image), (colour, out.colour), (mask, out.mask)):
+            to[..., 4 * top : 4 * (top + side), 4 * left : 4 * (left + side)] = part
+        return SmallOutput(image, flow, mask, colour, warped)
 
-def _cut(x: Tensor, region: tuple[int, int, int] | None, scale: int) -> Tensor:
+
+def _centre_window(window: Tensor) -> Tensor:
+    """(G, G) weight of what is learnt: falls smoothly to 0 at the border of `CENTRE`."""
+    top, left, side = (2 * v for v in CENTRE)
+    places = torch.arange(window.shape[-1], device=window.device)
+    steps = []
+    for first in (top, left):
+        depth = torch.minimum(places - first + 0.5, first + side - places - 0.5)
+        edge = (depth / CENTRE_MARGIN).clamp(0, 1)
+        steps.append(edge * edge * (3 - 2 * edge))
+    return window * torch.minimum(steps[0][:, None], steps[1][None])
+
+
+def _cut(x: Tensor, region: Region | None, scale: float) -> Tensor:
     """The square `region` of (..., h, w), whose grid is `scale` times the region's."""
     if region is None:
         return x
-    top, left, side = (scale * v for v in region)
+    top, left, side = (int(scale * v) for v in region)
     return x[..., top : top + side, left : left + side]

@@ -17,9 +17,11 @@ from torch import Tensor
 from headgen.faces import mesh
 from headgen.faces.crop import Crop, portrait_crop
 from headgen.fsrt import conditioning
-from headgen.fsrt.small import FSRTSmall, SourceState
+from headgen.fsrt.small import CENTRE, FSRTSmall, SourceState
 
 NETWORK_SIZE = 256
+_FINER = 2
+"""The photograph is enlarged once and sampled bilinearly: as sharp as bicubic sampling, in less time."""
 _TRACE = 0.04  # share of drawing below which nothing is drawn
 CROP_SCALE = 1.15
 """Side of the crop relative to the usual portrait crop: the motion must end inside of it."""
@@ -39,7 +41,6 @@ class SmallEngine:
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.model = model.eval().to(self.device, memory_format=torch.channels_last)
-        self._window = torch.from_numpy(conditioning.border_window(conditioning.GRID)).to(self.device)
 
     def prepare(self, images: Sequence[NDArray[np.uint8]], landmarks: Sequence[NDArray]) -> None:
         """Encodes the sources, once.
@@ -56,6 +57,10 @@ class SmallEngine:
         # On whole pixels, so that the crop is a slice of the picture.
         crops[0] = Crop(left + (side - 1) / 2, top + (side - 1) / 2, side)
         self.crop, self.side, self._origin = crops[0], side, (left, top)
+        height, width = self.image.shape[:2]
+        inside = (-left / side, -top / side, (width - left) / side, (height - top) / side)
+        window = conditioning.border_window(conditioning.GRID, inside=inside)
+        self._window = torch.from_numpy(window).to(self.device)
         inputs, maps = [], []
         for k, (image, points, crop) in enumerate(zip(images, landmarks, crops, strict=True)):
             inputs.append(crop.take(image, NETWORK_SIZE, border="reflect"))
@@ -71,9 +76,14 @@ class SmallEngine:
             self._state: SourceState = self.model.encode(
                 pixels[None].to(self.device), torch.from_numpy(np.stack(maps))[None].to(self.device)
             )
-        self._photograph = crops[0].take(self.image, side, border="reflect")
-        self._inner = conditioning.border_window(NETWORK_SIZE, margin=0.22)
-        line = np.arange(side, dtype=np.float32)
+        photograph = crops[0].take(self.image, side, border="reflect")
+        self._photograph = cv2.resize(
+            photograph, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LANCZOS4
+        )
+        top, left, side_64 = (4 * v for v in CENTRE)
+        self._decoded = np.s_[top : top + side_64, left : left + side_64]
+        self._inner = conditioning.border_window(NETWORK_SIZE, margin=0.22)[self._decoded]
+        line = (np.arange(side, dtype=np.float32) + 0.5) * _FINER - 0.5
         self._places = np.stack(np.meshgrid(line, line), -1)
 
     def _precision(self) -> torch.autocast:
@@ -105,7 +115,10 @@ class SmallEngine:
             out = self.model(
                 self._state, maps.contiguous(memory_format=torch.channels_last), prior, scalars, self._window
             )
-        flows = out.flow.float().permute(0, 2, 3, 1).numpy(force=True)
+        top, left, centre = (2 * v for v in CENTRE)
+        flow = prior * self._window
+        flow[..., top : top + centre, left : left + centre] = out.flow
+        flows = flow.permute(0, 2, 3, 1).numpy(force=True)
         shares = (1 - out.mask.float())[:, 0].numpy(force=True)
         colours = out.colour.float().permute(0, 2, 3, 1).numpy(force=True)
         return [self._compose(*one) for one in zip(flows, shares, colours, strict=True)]
@@ -113,10 +126,11 @@ class SmallEngine:
     def _compose(self, flow: NDArray, share: NDArray, colour: NDArray) -> NDArray[np.uint8]:
         """Moves the photograph at its own resolution and lays the drawn colours over it."""
         n = self.side
-        shift = cv2.resize(flow, (n, n), interpolation=cv2.INTER_LINEAR) * np.float32(n / 2)
+        shift = cv2.resize(flow, (n, n), interpolation=cv2.INTER_LINEAR)
         moved = cv2.remap(
-            self._photograph, self._places + shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+            self._photograph, self._places + shift * np.float32(n * _FINER / 2), None, cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
         # A trace of drawing lies everywhere; where it is only a trace, the photograph stays as it is.
         # Towards the crop's border nothing is drawn: the pasted square would show.
         share = np.clip((share - _TRACE) / (1 - _TRACE), 0, 1) * self._inner
@@ -124,20 +138,25 @@ class SmallEngine:
         if len(rows) == 0:
             return moved
         inner = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        zoom = n / share.shape[0]
-        (y0, y1), (x0, x1) = ((round(v.start * zoom), round(v.stop * zoom)) for v in inner)
-        drawn = np.dstack([colour[inner] * 255, share[inner]])
-        drawn = cv2.resize(drawn, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-        part = moved[y0:y1, x0:x1].astype(np.float32)
-        part += drawn[..., 3:] * (drawn[..., :3] - part)
-        moved[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)
+        zoom, (top, left) = n / NETWORK_SIZE, (v.start for v in self._decoded)
+        y0, y1 = (round((top + v) * zoom) for v in (inner[0].start, inner[0].stop))
+        x0, x1 = (round((left + v) * zoom) for v in (inner[1].start, inner[1].stop))
+        colours = np.clip(colour[inner] * 255 + 0.5, 0, 255).astype(np.uint8)
+        colours, drawn = (
+            cv2.resize(v, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) for v in (colours, share[inner])
+        )
+        moved[y0:y1, x0:x1] = cv2.blendLinear(colours, moved[y0:y1, x0:x1], drawn, 1 - drawn)
         return moved
 
     def place(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The whole photograph with a rendered crop in its place (motion ends before the crop's border)."""
+        """The whole photograph with a rendered crop in its place: motion ends before the crop's border."""
         frame = self.image.copy()
         left, top = self._origin
         height, width = frame.shape[:2]
         x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + self.side), min(height, top + self.side)
         frame[y0:y1, x0:x1] = crop[y0 - top : y1 - top, x0 - left : x1 - left]
         return frame
+
+    def cut(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop's part of a whole photograph."""
+        return self.crop.take(frame, self.side, border="reflect")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-__all__ = ["CrossAttention", "CrossBlock", "SelfAttention", "SelfBlock"]
+__all__ = ["CrossAttention", "CrossBlock", "SelfAttention", "SelfBlock", "feed_forward"]
 
 
 class SelfAttention(nn.Module):
@@ -67,7 +67,8 @@ class CrossAttention(nn.Module):
         return self.out(rearrange(y, "b h n k -> b n (h k)"))
 
 
-def _feed_forward(width: int, hidden: int) -> nn.Sequential:
+def feed_forward(width: int, hidden: int) -> nn.Sequential:
+    """Two layers with GELU."""
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
@@ -79,7 +80,7 @@ class SelfBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads, head_width)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = _feed_forward(width, hidden)
+        self.mlp = feed_forward(width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, N, D) to (B, N, D)."""
@@ -95,7 +96,7 @@ class CrossBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = CrossAttention(width, context_width, heads, head_width)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = _feed_forward(width, hidden)
+        self.mlp = feed_forward(width, hidden)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Maps (B, N, D) to (B, N, D), given keys and values (B, H, M, K)."""

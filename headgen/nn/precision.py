@@ -50,4 +50,6 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16
     if precision == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    if precision == "int8":
+        raise InputError("precision='int8' is for the full-size FSRT; choose from auto, fp32, bf16")
     raise InputError(f"precision={precision!r} is unknown; choose from auto, fp32, bf16")

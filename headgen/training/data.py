@@ -56,6 +56,8 @@ class PairDataset(Dataset[Any]):
         transform: maps (pair, generator) to what the loader collates; the pair itself if None.
         still_source: the sources are the clip's first frames instead of random ones (for synthetic
             portraits, whose first frame is the photograph itself).
+        preference: maps the landmarks (T, 478, 3) of a clip and the number of the first source frame to
+            weights (T,) with which the driving frame is drawn; evenly if None.
         length: what ``len`` says; any index may be asked for all the same.
 
     Raises:
@@ -70,10 +72,12 @@ class PairDataset(Dataset[Any]):
         seed: int = 0,
         transform: Callable[[Pair, np.random.Generator], Any] | None = None,
         still_source: bool = False,
+        preference: Callable[[np.ndarray, int], np.ndarray] | None = None,
         length: int = 1_000_000,
     ) -> None:
         self.store, self.sources, self.seed = store, sources, seed
         self.transform, self.still_source, self.length = transform, still_source, length
+        self.preference = preference
         by_identity: dict[str, list[int]] = {}
         for clip, info in enumerate(store.infos):
             if info.frames > sources:
@@ -97,6 +101,10 @@ class PairDataset(Dataset[Any]):
             chosen = [*range(self.sources), int(rng.integers(self.sources, total))]
         else:
             chosen = rng.choice(total, self.sources + 1, replace=False).tolist()
+            if self.preference is not None:
+                weights = self.preference(self.store.landmarks(clip), chosen[0])
+                weights[chosen[:-1]] = 0
+                chosen[-1] = int(rng.choice(total, p=weights / weights.sum()))
         frames = self.store.frames(clip, chosen)
         landmarks = self.store.landmarks(clip)[chosen]
         pair = Pair(

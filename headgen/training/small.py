@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from headgen.faces import mesh
 from headgen.fsrt import conditioning
-from headgen.fsrt.small import FSRTSmall, SmallOutput, warp
+from headgen.fsrt.small import CENTRE, FSRTSmall, Region, SmallOutput, SourceState, warp
 from headgen.training.data import ClipStore, Pair, PairDataset, RangeSampler
 
 Batch = dict[str, Tensor]
@@ -129,6 +129,17 @@ class SmallAugment:
         return apply
 
 
+def prefer_change(landmarks: np.ndarray, source: int) -> np.ndarray:
+    """Weights (T,) of a clip's frames as driving frames: those whose mouth or lids differ from the source's.
+
+    Drawn evenly, a model sees few closed mouths open wide, and learns to open them too little.
+    """
+    eyes = np.linalg.norm(landmarks[:, 33] - landmarks[:, 263], axis=1)
+    mouth = np.linalg.norm(landmarks[:, 13] - landmarks[:, 14], axis=1) / eyes
+    lids = np.linalg.norm(landmarks[:, [159, 386]] - landmarks[:, [145, 374]], axis=2).mean(1) / eyes
+    return 1 + 12 * np.abs(mouth - mouth[source]) + 10 * np.abs(lids - lids[source])
+
+
 class SmallPairs(L.LightningDataModule):
     """Pairs of frames from a folder of face clips.
 
@@ -163,7 +174,10 @@ class SmallPairs(L.LightningDataModule):
             if key not in self._stores:
                 self._stores[key] = ClipStore(folder, split, cache=self.cache)
             store, prepare = self._stores[key], SmallAugment(augment=augment)
-            sets.append(PairDataset(store, sources=self.sources, seed=self.seed, transform=prepare))
+            prefer = prefer_change if augment else None
+            sets.append(
+                PairDataset(store, sources=self.sources, seed=self.seed, transform=prepare, preference=prefer)
+            )
         chosen = sets[0] if len(sets) == 1 else Alternating(sets)
         return DataLoader(
             chosen,
@@ -215,7 +229,8 @@ class SmallFSRTModule(L.LightningModule):
         learning_rate: of AdamW, after warm-up.
         warmup: steps of linear warm-up.
         total: steps of the cosine decay, to a twentieth.
-        region: side, in cells of 64, of the part of each frame that is decoded in full; 64 for all of it.
+        region: side, in cells of 64, of the part of each frame that is decoded in full; 48 for all that
+            the network decodes.
         mouth: weight of the mouth in all losses; skin counts 2, surroundings 1.
         eyes: weight of the eyes.
         drawing: what it costs to draw what could be copied, times the weight of the place.
@@ -237,27 +252,27 @@ class SmallFSRTModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        model = FSRTSmall.from_pretrained(init) if init else FSRTSmall()
-        self.model = model.to(memory_format=torch.channels_last)
+        model = FSRTSmall()
+        if init:  # into a model of its own, whose config does not tell where it came from
+            start = FSRTSmall.from_pretrained(init)
+            model = FSRTSmall(**{k: v for k, v in start.config.items() if not k.startswith("_")})
+            model.load_state_dict(start.state_dict())
+        self.model = model.train().to(memory_format=torch.channels_last)
         self.average_model = copy.deepcopy(self.model).requires_grad_(False)
         self.register_buffer("window", torch.from_numpy(conditioning.border_window(conditioning.GRID)))
 
     def decode(
-        self, model: FSRTSmall, batch: Batch, region: tuple[int, int, int] | None, sources: int = 1
-    ) -> SmallOutput:
+        self, model: FSRTSmall, batch: Batch, region: Region = CENTRE, sources: int = 1
+    ) -> tuple[SourceState, SmallOutput]:
         """One forward pass over a batch of pairs, of whose sources the first ones are used."""
         state = model.encode(batch["source"][:, :sources].float().div(255), batch["source_maps"][:, :sources])
         maps = batch["maps"].contiguous(memory_format=torch.channels_last)
-        return model(state, maps, batch["prior"], batch["scalars"], self.window, region)
+        return state, model(state, maps, batch["prior"], batch["scalars"], self.window, region)
 
-    def losses(
-        self, batch: Batch, out: SmallOutput, region: tuple[int, int, int] | None
-    ) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, out: SmallOutput, region: Region) -> dict[str, Tensor]:
         """Named loss terms of a decoded batch; their sum is minimised."""
 
         def cut(x: Tensor, scale: int) -> Tensor:
-            if region is None:
-                return x
             top, left, side = (scale * v for v in region)
             return x[..., top : top + side, left : left + side]
 
@@ -265,13 +280,14 @@ class SmallFSRTModule(L.LightningModule):
         maps = cut(batch["maps"], 2)
         face, inside, eye, lips = (maps[:, i : i + 1] for i in (3, 4, 5, 6))
         near_mouth = F.max_pool2d(inside + lips, 7, 1, 3).clamp(0, 1)
-        near_eye = F.max_pool2d(eye, 5, 1, 2)
+        near_eye = F.max_pool2d(eye, 9, 1, 4)  # wide enough for the lids of an eye that is shut
         # Drawing costs nothing where the source cannot show what is wanted (a mouth that opens, an eye that
         # opens); elsewhere it costs more than the blur it spares: drawn skin, teeth and hair are soft.
         seen = cut(warp(batch["source_maps"][:, 0, 4:6], batch["prior"] * self.window), 2)
         hidden = inside * (1 - seen[:, :1])
-        emphasis = 1 + face + self.hparams.mouth * near_mouth + self.hparams.eyes * near_eye
+        emphasis = 1 + face + self.hparams.mouth * near_mouth
         cost = self.hparams.drawing * emphasis * (1 - torch.maximum(hidden, eye * (1 - seen[:, 1:])))
+        emphasis = emphasis + self.hparams.eyes * near_eye
         weight = F.interpolate(emphasis, scale_factor=2, mode="nearest")
         cost = F.interpolate(cost, scale_factor=2, mode="bilinear")
         inside, hidden = (F.interpolate(x, scale_factor=2, mode="bilinear") for x in (inside, hidden))
@@ -297,19 +313,18 @@ class SmallFSRTModule(L.LightningModule):
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         """Loss of one batch, decoded on a random square."""
-        side = int(self.hparams.region)
-        region = None
+        side = min(int(self.hparams.region), CENTRE[2])
         generator = torch.Generator().manual_seed(self.global_step)
-        if side < 64:
-            # Faces lie in the middle of their crops: half of the squares hold the mouth, others lie anywhere.
-            draw = torch.rand(3, generator=generator)
-            if draw[2] < 0.5:
-                top, left = 14 + int(draw[0] * 12), 10 + int(draw[1] * 13)
-            else:
-                top, left = (int(v * (64 - side + 1)) for v in draw[:2])
-            region = (min(top, 64 - side), min(left, 64 - side), side)
+        # Faces lie in the middle of their crops: half of the squares hold the mouth, others lie anywhere.
+        draw = torch.rand(3, generator=generator)
+        room = CENTRE[2] - side
+        if draw[2] < 0.5:
+            top, left = min(6 + int(draw[0] * 12), room), min(2 + int(draw[1] * 13), room)
+        else:
+            top, left = (int(v * (room + 1)) for v in draw[:2])
+        region = (CENTRE[0] + top, CENTRE[1] + left, side)
         sources = int(torch.randint(1, batch["source"].shape[1] + 1, (), generator=generator))
-        terms = self.losses(batch, self.decode(self.model, batch, region, sources), region)
+        terms = self.losses(batch, self.decode(self.model, batch, region, sources)[1], region)
         loss = torch.stack(list(terms.values())).sum()
         self.log_dict({f"train/{k}": v for k, v in terms.items()})
         self.log("train/loss", loss, prog_bar=True)
@@ -324,7 +339,8 @@ class SmallFSRTModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, step: int) -> None:
         """Measures the average weights: PSNR in dB of face, mouth and whole crop."""
-        out = self.decode(self.average_model, batch, None)
+        state, part = self.decode(self.average_model, batch)
+        out = self.average_model.whole(state, batch["prior"], self.window, part)
         target = batch["driving"].float().div(255)
         maps = F.interpolate(batch["maps"], scale_factor=2)
         mouth = F.max_pool2d(maps[:, 4:5] + maps[:, 6:7], 9, 1, 4).clamp(0, 1)
@@ -332,11 +348,12 @@ class SmallFSRTModule(L.LightningModule):
         for name, mask in (("face", maps[:, 3:4]), ("mouth", mouth), ("all", torch.ones_like(mouth))):
             mse = (error * mask).sum() / (3 * mask.sum())
             self.log(f"psnr/{name}", -10 * mse.log10(), prog_bar=True)
-        self.log("val/loss", torch.stack(list(self.losses(batch, out, None).values())).sum())
+        self.log("val/loss", torch.stack(list(self.losses(batch, part, CENTRE).values())).sum())
 
     def contact_sheet(self, batch: Batch) -> Tensor:
         """Source, copied, drawn, mask, result and truth, a row per pair: (3, rows * H, 6 * H) in [0, 1]."""
-        out = self.decode(self.average_model, batch, None)
+        state, part = self.decode(self.average_model, batch)
+        out = self.average_model.whole(state, batch["prior"], self.window, part)
         columns = [
             batch["source"][:, 0].float() / 255,
             out.warped,

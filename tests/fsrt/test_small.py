@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headgen.fsrt.small import FSRTSmall, warp
+from headgen.fsrt.small import CENTRE, FSRTSmall, warp
 
 G = 128
 
@@ -41,7 +41,9 @@ def inputs():
 
 def decode(model, state, x, rows=slice(None), region=None):
     with torch.no_grad():
-        return model(state, x["targets"][rows], x["prior"][rows], x["scalars"][rows], x["window"], region)
+        return model(
+            state, x["targets"][rows], x["prior"][rows], x["scalars"][rows], x["window"], region or CENTRE
+        )
 
 
 def encode(model, x, sources=slice(0, 1), primary=0):
@@ -68,9 +70,26 @@ def test_a_region_is_the_same_part_of_the_whole(model, inputs):
         slice(12, -12),
         slice(12, -12),
     )  # away from the cut, where padding differs
-    torch.testing.assert_close(
-        part.image[inner], whole.image[..., 64:192, 32:160][inner], atol=1e-4, rtol=1e-3
-    )
+    top, left = 4 * (16 - CENTRE[0]), 4 * (8 - CENTRE[1])
+    same = whole.image[..., top : top + 128, left : left + 128]
+    torch.testing.assert_close(part.image[inner], same[inner], atol=1e-4, rtol=1e-3)
+
+
+def test_around_the_centre_the_prior_moves_the_picture_and_nothing_jumps(model, inputs):
+    state = encode(model, inputs)
+    part = decode(model, state, inputs)
+    out = model.whole(state, inputs["prior"], inputs["window"], part)
+    assert out.image.shape == (3, 3, 256, 256)
+    top, left, side = CENTRE
+    learnt = out.flow - inputs["prior"]
+    outside = torch.ones(G, G, dtype=torch.bool)
+    outside[2 * top : 2 * (top + side), 2 * left : 2 * (left + side)] = False
+    assert learnt[..., outside].abs().max() == 0
+    assert learnt.abs().max() > 1e-3
+    border = learnt[..., 2 * top, :]
+    assert border.abs().max() < 0.05 * learnt.abs().max()
+    inner = out.image[..., 4 * top : 4 * (top + side), 4 * left : 4 * (left + side)]
+    assert torch.equal(inner, part.image)
 
 
 def test_more_sources_change_the_result_and_their_order_only_by_the_primary(model, inputs):
@@ -85,7 +104,9 @@ def test_more_sources_change_the_result_and_their_order_only_by_the_primary(mode
 def test_nothing_changes_at_the_border_of_the_window(model, inputs):
     x = {**inputs, "window": torch.zeros(G, G)}
     out = decode(model, encode(model, inputs), x)
-    torch.testing.assert_close(out.image, inputs["images"][:, 0].expand(3, -1, -1, -1), atol=1e-4, rtol=0)
+    top, left, side = (4 * v for v in CENTRE)
+    same = inputs["images"][:, 0, :, top : top + side, left : left + side].expand(3, -1, -1, -1)
+    torch.testing.assert_close(out.image, same, atol=1e-4, rtol=0)
 
 
 def test_saved_and_loaded_model_gives_the_same_frames(model, inputs, tmp_path):

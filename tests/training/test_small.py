@@ -18,7 +18,7 @@ from headgen.fsrt.small import FSRTSmall
 from headgen.media.clips import write_clip, write_index
 from headgen.training.cli import train
 from headgen.training.data import ClipStore, PairDataset
-from headgen.training.small import SmallAugment, SmallFSRTModule
+from headgen.training.small import SmallAugment, SmallFSRTModule, prefer_change
 
 SMALL = "configs/train/small.yaml"
 
@@ -73,6 +73,19 @@ def test_prior_alone_brings_source_and_target_together(clips):
     assert np.abs(moved - target)[face].mean() < 0.4 * np.abs(source - target)[face].mean()
 
 
+def test_driving_frames_with_another_mouth_or_lids_are_drawn_more_often():
+    still = np.random.default_rng(0).normal(0, 1, (1, 478, 3)).repeat(3, 0)
+    still[:, 33], still[:, 263] = [0, 0, 0], [100, 0, 0]
+    for upper, lower in ((13, 14), (159, 145), (386, 374)):
+        still[:, upper, 1] = still[:, lower, 1]
+    open_mouth, blink = still.copy(), still.copy()
+    open_mouth[1, 14, 1] += 20
+    blink[2, [145, 374], 1] += 8
+    assert np.ptp(prefer_change(still, 0)) < 1e-6
+    assert prefer_change(open_mouth, 0)[1] > 2 * prefer_change(open_mouth, 0)[2]
+    assert prefer_change(blink, 0)[2] > 1.5 * prefer_change(blink, 0)[1]
+
+
 def test_drawing_what_could_be_copied_costs_and_drawing_a_new_mouth_does_not():
     module = SmallFSRTModule()
     maps = torch.zeros(1, 8, 128, 128)
@@ -91,7 +104,7 @@ def test_drawing_what_could_be_copied_costs_and_drawing_a_new_mouth_does_not():
         mask[..., rows, 110:150] = 0
         black = torch.zeros(1, 3, 256, 256)
         out = SmallOutput(black, torch.zeros(1, 2, 128, 128), mask, black, black)
-        return float(module.losses(batch, out, None)["drawn"])
+        return float(module.losses(batch, out, (0, 0, 64))["drawn"])
 
     assert cost(slice(144, 156)) < 0.2 * cost(slice(80, 92))
 

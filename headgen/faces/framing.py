@@ -1,0 +1,127 @@
+"""How far a head moves on its neck, and when the whole person goes along.
+
+A driver who walks towards the camera moves the head further than any neck reaches.  Carried over to the head
+alone, such motion tears it off a photograph's shoulders.  Here the motion of a head is parted in two: what a
+neck can do stays with the head, the rest moves the person and what stands near, smoothly fading to the
+photograph's edges, as if the camera had moved.
+
+Our design: the paper and its program reenact a cropped head and know no body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen.faces import mesh
+
+MOST_SHIFT, LEAST_SHIFT = 0.45, 0.12
+"""Outer-eye distances that a neck carries the head at most; in pictures that the face fills, less."""
+FREE_SHARE = 0.6  # of that, up to which a shift is the neck's alone
+FREE_ZOOM, MOST_ZOOM = 1.06, 1.12
+_HEAD = 1.3  # head over face, about the middle of the face
+_STRETCH = 0.5  # of the room beside the head that a moving person may take up: more would fold the picture
+_GRID = 8  # pixels between the points at which the field is worked out
+
+
+@dataclass(frozen=True)
+class Carry:
+    """How head and body together stand in the photograph's frame: p -> middle + shift + zoom (p - middle)."""
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    """x and y in pixels of the photograph."""
+    zoom: float = 1.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing but the head moves."""
+        return max(abs(v) for v in self.shift) < 0.25 and abs(self.zoom - 1) < 1e-3
+
+
+class Framing:
+    """Parts the motion of one person's head into the neck's and the body's.
+
+    Args:
+        landmarks: (478, 3) of the photograph's face, in its pixels.
+        shape: height and width of the photograph.
+    """
+
+    def __init__(self, landmarks: NDArray, shape: tuple[int, ...]) -> None:
+        self._pose = mesh.fit_pose(landmarks)
+        self._height, self._width = shape[:2]
+        oval = landmarks[list(mesh.OVAL), :2]
+        middle, half = (oval.max(0) + oval.min(0)) / 2, (oval.max(0) - oval.min(0)) / 2 * _HEAD
+        room = np.stack([middle - half, [self._width, self._height] - middle - half])
+        self._room = np.maximum(room, 0)  # left and top, right and bottom
+        edge = np.stack([oval.min(0), [self._width, self._height] - oval.max(0)]) / self._pose.scale
+        self._neck = np.clip(LEAST_SHIFT + 0.6 * edge, LEAST_SHIFT, MOST_SHIFT)
+        self._fall = np.maximum(self._room, 0.06 * max(self._width, self._height))
+        self._field = self._weights()
+
+    def part(self, landmarks: NDArray) -> tuple[NDArray[np.float64], Carry]:
+        """The neck's share of a head's motion, and the body's.
+
+        Args:
+            landmarks: (478, 3) where the head shall be, in pixels of the photograph.
+
+        Returns:
+            Landmarks (478, 3) of the head if the body rested, and how the body moves.  Carried along, these
+            landmarks lie where they shall, or as far on the way as the picture has room.
+        """
+        landmarks = np.asarray(landmarks, np.float64)
+        now, own = mesh.fit_pose(landmarks), self._pose
+        unit = own.scale
+        wanted = (now.translation - own.translation)[:2]
+        neck, room = (np.where(wanted < 0, v[0], v[1]) for v in (self._neck * unit, self._room))
+        body = np.abs(wanted) - _soft(np.abs(wanted), FREE_SHARE * neck, neck)
+        body = np.sign(wanted) * _soft(body, 0.0, np.maximum(_STRETCH * room, 1e-6))
+        larger = np.log(now.scale / own.scale)
+        most = np.log1p(_STRETCH * float(self._room.min()) / (2 * unit))
+        more = larger - np.sign(larger) * _soft(abs(larger), np.log(FREE_ZOOM), np.log(MOST_ZOOM))
+        zoom = float(np.exp(np.sign(more) * _soft(abs(more), 0.0, max(most, 1e-6))))
+        carry = Carry((float(body[0]), float(body[1])), zoom)
+        near = landmarks.copy()
+        origin = own.translation
+        kept = np.sign(wanted) * _soft(np.abs(wanted), FREE_SHARE * neck, neck)
+        near[:, :2] = origin[:2] + kept + (landmarks[:, :2] - now.translation[:2]) / zoom
+        near[:, 2] = origin[2] + (landmarks[:, 2] - origin[2]) / zoom
+        return near, carry
+
+    def apply(self, frame: NDArray[np.uint8], carry: Carry) -> NDArray[np.uint8]:
+        """Moves the person in a frame (H, W, 3) whose head has been drawn; its edges stay."""
+        if carry.rests:
+            return frame
+        points, weight = self._field
+        origin = self._pose.translation[:2]
+        from_ = origin + (points - origin - np.array(carry.shift)) / carry.zoom
+        shift = ((from_ - points) * weight[..., None]).astype(np.float32)
+        size = (self._width, self._height)
+        shift = cv2.warpAffine(
+            shift, np.array([[_GRID, 0, 0], [0, _GRID, 0]], np.float32), size, flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        shift += np.stack(
+            np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)), -1
+        )
+        return cv2.remap(frame, shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+    def _weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (h, w, 2) every few pixels, and how much each goes with the person: 1 at the head."""
+        x, y = (np.arange(0, n + _GRID, _GRID, dtype=np.float64) for n in (self._width, self._height))
+
+        def ramp(at: NDArray, size: int, axis: int) -> NDArray:
+            near, far = at / self._fall[0][axis], (size - 1 - at) / self._fall[1][axis]
+            edge = np.clip(np.minimum(near, far), 0, 1)
+            return edge * edge * (3 - 2 * edge)
+
+        weight = ramp(y, self._height, 1)[:, None] * ramp(x, self._width, 0)[None]
+        return np.stack(np.meshgrid(x, y), -1), weight
+
+
+def _soft(value: NDArray | float, free: NDArray | float, most: NDArray | float) -> NDArray:
+    """As it is up to `free`, then ever slower towards `most`."""
+    span = np.maximum(np.asarray(most) - free, 1e-9)
+    return np.where(value <= free, value, free + span * np.tanh((value - free) / span))

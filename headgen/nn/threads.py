@@ -1,0 +1,40 @@
+"""Sharing the processor's cores between threads that each run a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import torch
+
+__all__ = ["cores", "shared_cores"]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def shared_cores(parallel: int) -> Iterator[None]:
+    """Threads started inside run torch and OpenCV on their share of the cores.
+
+    Small networks run nearly twice as fast on two threads of one core each as one after the other on two
+    cores.  Settings are as before afterwards.
+
+    Args:
+        parallel: how many threads compute at a time; 1 changes nothing.
+    """
+    if parallel <= 1:
+        yield
+        return
+    before, before_cv = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(max(1, cores() // parallel))
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(before_cv)
