@@ -61,6 +61,9 @@ COMMANDS: dict[str, Command] = {
     "bench reenact": Command(
         "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
     ),
+    "bench quality": Command(
+        "headgen.evaluation.bench_quality:bench", "measure motion, likeness and jitter on real videos"
+    ),
     "synth portraits": Command("headgen.synth.portraits:make", "training set of portraits animated in 3D"),
     "weights list": Command("headgen.hub:list_models", "the models, their licence and figures"),
     "weights fetch": Command("headgen.hub:fetch", "download a model", positional="name"),

@@ -21,7 +21,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "studio": ("the studio (comes later)", ("gradio",)),
     "cluster": ("batches on several machines (comes later)", ("ray", "pyarrow")),
     "speech": ("speech features (come later)", ("librosa", "silero_vad")),
-    "metrics": ("evaluation", ("torchmetrics", "skimage")),
+    "metrics": ("headgen bench quality", ("torchmetrics", "skimage")),
     "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
     "synth": ("headgen synth portraits; synthetic speech (comes later)", ("numba", "espeakng_loader")),
     "demo": ("make demo", ("skimage",)),
