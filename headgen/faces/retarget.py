@@ -26,13 +26,16 @@ _LIP_COLUMNS = (  # outer upper, inner upper, inner lower, outer lower
 )  # fmt: skip
 _UPPER_LIP = (0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191,
               267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415)  # fmt: skip
-OPEN_EYE = 0.22
+OPEN_EYE = 0.24
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
+WIDEST_EYE = 1.3
+"""Times their opening in the photograph that eyes are never torn open further than."""
 LIP_GAIN = np.array([1.3, 1.0, 1.0])
 """Strength of lip and jaw changes in width, height and depth.  Our design: drawn mouths were tracked
 narrower than they were asked for.  Not in height: mouths opened wider than the driver's are overdrawn."""
 LID_GAIN = 1.2
-"""Strength of lid changes: drawn lids were tracked less closed than they were asked for."""
+"""Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
+_LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
 
 
@@ -99,6 +102,23 @@ def _openness(frontal: NDArray, contour: tuple[int, ...], pairs: tuple[tuple[int
     return _opening(frontal, pairs) / max(width, 1e-6)
 
 
+def _scale_lids(frontal: NDArray, contour: tuple[int, ...], ratio: float) -> None:
+    """Scales the opening of one eye in place: upper and lower lid towards their middle line."""
+    upper, lower = list(contour[1:8]), list(contour[:8:-1])
+    middle = 0.3 * frontal[upper] + 0.7 * frontal[lower]
+    frontal[upper] = middle + ratio * (frontal[upper] - middle)
+    frontal[lower] = middle + ratio * (frontal[lower] - middle)
+
+
+def _lid_skin(contour: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """How much each landmark (478,) goes with the edge of one eye's lids, and with which point of it."""
+    face = mesh.mean_face().astype(np.float64)
+    apart = np.linalg.norm(face[:, None, :2] - face[None, list(contour), :2], axis=2)
+    share = np.clip(1 - apart.min(1) / _LID_REACH, 0, 1)
+    share[[*contour, *mesh.IRIS_RIGHT, *mesh.IRIS_LEFT, *mesh.BROW_RIGHT, *mesh.BROW_LEFT]] = 0
+    return share, apart.argmin(1)
+
+
 class Retargeter:
     """Carries a driver's motion over to one source.
 
@@ -123,13 +143,14 @@ class Retargeter:
         self._mouth = mouth * (o.region in ("all", "expression", "lips")) * o.lips * o.multiplier
         self._turn = o.multiplier if o.region in ("all", "pose") else 0.0
         self._base = self._start(self._source, self._identity)
+        self._lid_skin = {contour[0]: _lid_skin(contour) for contour, _, _ in mesh.EYES}
 
     def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:
         """The source's frontal face as it is shown while the driver is in the reference frame.
 
-        Absolute motion starts with mouth and lids as far open as the driver's.  Relative motion starts with
-        the source's own, unless the reference frame catches the driver speaking or blinking: then the source
-        starts so too, or the mouth could not close and the eyes would be torn open afterwards.
+        Absolute motion starts with the mouth as far open as the driver's.  Relative motion starts with the
+        source's own, unless the reference frame catches the driver speaking: then the source starts so too,
+        or the mouth could not close afterwards.
         """
         out, absolute = frontal.copy(), self.options.motion == "absolute"
         if self._mouth.any():
@@ -144,20 +165,36 @@ class Retargeter:
             below = frontal[:, 1] <= (frontal[13, 1] + frontal[14, 1]) / 2
             down = self._mouth.clip(0, 1) * below * (up == 0)
             out[:, 1] += extra * width * up - extra * down * 0.65
-        for contour, _, pairs in mesh.EYES:
-            if self._eyes.any():
-                theirs = _openness(driver, contour, pairs)
-                ratio = theirs / max(_openness(frontal, contour, pairs) if absolute else OPEN_EYE, 1e-6)
-                self._scale_lids(out, contour, ratio if absolute else min(1.0, ratio))
         return out
 
-    @staticmethod
-    def _scale_lids(frontal: NDArray, contour: tuple[int, ...], ratio: float) -> None:
-        """Scales the opening of one eye in place: upper and lower lid towards their middle line."""
-        upper, lower = list(contour[1:8]), list(contour[:8:-1])
-        middle = 0.3 * frontal[upper] + 0.7 * frontal[lower]
-        frontal[upper] = middle + ratio * (frontal[upper] - middle)
-        frontal[lower] = middle + ratio * (frontal[lower] - middle)
+    def _lids(self, out: NDArray, driver: NDArray) -> None:
+        """Opens the lids of a frontal face in place as far as the driver's are.
+
+        How far an eye is open is counted from the driver's own open eye.  That is the reference frame's,
+        unless it catches the driver blinking or looking down: relative motion alone would tear the source's
+        eyes open afterwards.  Skin close by goes with the lids.
+        """
+        for contour, _, pairs in mesh.EYES:
+            now, first = (_openness(f, contour, pairs) for f in (driver, self._reference.frontal))
+            if self.options.motion == "absolute":
+                full = max(_openness(self._source, contour, pairs), 1e-6)
+            else:
+                full = max(first, OPEN_EYE)
+            ratio = now / full
+            if ratio < 1:
+                ratio = max(0.0, 1 - LID_GAIN * (1 - ratio))
+            else:
+                span = WIDEST_EYE - 1
+                ratio = 1 + span * float(np.tanh((ratio - 1) / span))
+            strength = float(self._eyes[list(contour)].mean())
+            ratio = max(0.0, 1 + strength * (ratio - 1))
+            edge = list(contour)
+            lids = self._base.copy()
+            _scale_lids(lids, contour, ratio)
+            moved = lids[edge] - self._base[edge]
+            share, nearest = self._lid_skin[contour[0]]
+            out += share[:, None] * (moved[nearest] - (out - self._base))
+            out[edge] = lids[edge]
 
     def expression(self, landmarks: NDArray) -> tuple[NDArray[np.float64], mesh.Pose]:
         """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
@@ -166,23 +203,16 @@ class Retargeter:
         out = np.asarray(self._base + change * LIP_GAIN * self._mouth[:, None], np.float64)
         eye_change = change * self._eyes[:, None]
         out += eye_change
-        for contour, iris, pairs in mesh.EYES:
-            # An eye closes when the driver's does, whatever the two eyes' sizes.
-            theirs = _opening(self._reference.frontal, pairs)
-            ours = _opening(self._base, pairs)
-            ids = list(contour)
-            out[ids] += eye_change[ids] * (LID_GAIN * ours / max(theirs, 1e-6) - 1)
-            width = np.linalg.norm(self._base[contour[0]] - self._base[contour[8]])
-            their_width = np.linalg.norm(
-                self._reference.frontal[contour[0]] - self._reference.frontal[contour[8]]
+        if self._eyes.any():
+            self._lids(out, pose.frontal)
+        for contour, iris, _ in mesh.EYES:
+            width, their_width = (
+                float(np.linalg.norm(f[contour[0]] - f[contour[8]]))
+                for f in (self._base, self._reference.frontal)
             )
             ids = list(iris)
-            out[ids] += eye_change[ids] * (width / max(float(their_width), 1e-6) - 1)
-            gap = out[list(contour[1:8]), 1] - out[list(contour[:8:-1]), 1]
-            for k in np.flatnonzero(gap < 0):  # lids may not cross
-                i, j = contour[1 + k], contour[15 - k]
-                out[[i, j], 1] = out[[i, j], 1].mean()
-        for outer_up, up, low, outer_low in _LIP_COLUMNS:  # nor may lips
+            out[ids] = self._base[ids] + eye_change[ids] * (width / max(their_width, 1e-6))
+        for outer_up, up, low, outer_low in _LIP_COLUMNS:  # lips may not cross
             cross = out[low, 1] - out[up, 1]
             if cross > 0:
                 out[[up, outer_up], 1] += cross / 2
