@@ -30,9 +30,12 @@ OPEN_EYE = 0.24
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
 WIDEST_EYE = 1.3
 """Times their opening in the photograph that eyes are never torn open further than."""
-LIP_GAIN = np.array([1.3, 1.0, 1.0])
+LIP_GAIN = np.array([1.2, 1.0, 1.0])
 """Strength of lip and jaw changes in width, height and depth.  Our design: drawn mouths were tracked
 narrower than they were asked for.  Not in height: mouths opened wider than the driver's are overdrawn."""
+FREE_MOUTH, WIDEST_MOUTH = 0.3, 0.5
+"""Inner-lip gap in outer-eye distances up to which mouths open as they are told, and the widest of all."""
+_OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photograph's smile had
 LID_GAIN = 1.2
 """Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
 _LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
@@ -167,6 +170,23 @@ class Retargeter:
             out[:, 1] += extra * width * up - extra * down * 0.65
         return out
 
+    def _mouth_share(self, change: NDArray) -> float:
+        """How much of a change of lips and jaw a mouth has room for, 0 to 1.
+
+        A shout on top of a smile that shows the teeth would open wider than any mouth does: the smile's own
+        gap counts the less, the wider the driver's mouth opens, and the sum ends at `WIDEST_MOUTH`.
+        """
+        inner = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
+        own = _opening(self._base, inner)
+        opened = _opening(self._base + change, inner) - own
+        if opened <= 1e-6:
+            return 1.0
+        wanted = own * max(0.0, 1 - (opened / _OWN_FADES) ** 2) + opened
+        span = WIDEST_MOUTH - FREE_MOUTH
+        if wanted > FREE_MOUTH:
+            wanted = FREE_MOUTH + span * float(np.tanh((wanted - FREE_MOUTH) / span))
+        return float(np.clip((wanted - own) / opened, 0, 1))
+
     def _lids(self, out: NDArray, driver: NDArray) -> None:
         """Opens the lids of a frontal face in place as far as the driver's are.
 
@@ -200,7 +220,8 @@ class Retargeter:
         """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
         pose = mesh.fit_pose(landmarks, self._identity)
         change = pose.frontal - self._reference.frontal
-        out = np.asarray(self._base + change * LIP_GAIN * self._mouth[:, None], np.float64)
+        lip_change = change * LIP_GAIN * self._mouth[:, None]
+        out = np.asarray(self._base + self._mouth_share(lip_change) * lip_change, np.float64)
         eye_change = change * self._eyes[:, None]
         out += eye_change
         if self._eyes.any():

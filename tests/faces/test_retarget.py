@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from headgen.errors import InputError
 from headgen.faces import mesh
-from headgen.faces.retarget import LIP_GAIN, Retargeter, RetargetOptions
+from headgen.faces.retarget import LIP_GAIN, WIDEST_EYE, WIDEST_MOUTH, Retargeter, RetargetOptions
 
 
 def place(face, yaw=0.0, pitch=0.0, roll=0.0, scale=120.0, at=(200.0, 180.0)):
@@ -71,12 +71,32 @@ def test_relative_rotation_arrives_whole():
     assert np.degrees((got * (start * want).inv()).magnitude()) < 1.5
 
 
-@pytest.mark.parametrize("opening", [0.05, 0.2, 0.35])
+@pytest.mark.parametrize("opening", [0.05, 0.15, 0.25])
 def test_mouth_opens_as_far_as_the_drivers(opening):
     closed = shut(FACE)
     retarget = Retargeter(place(OTHER), place(closed, scale=60))
     moved = retarget(place(spoken(closed, opening), yaw=10, scale=60))
     assert gap(moved) == pytest.approx(LIP_GAIN[1] * opening, abs=0.012)
+
+
+def test_a_shout_on_top_of_an_open_smile_stays_a_mouth():
+    smiling = spoken(OTHER, 0.15)
+    silent, shouting = place(shut(FACE)), place(spoken(shut(FACE), 0.55))
+    moved = Retargeter(place(smiling), silent)
+    assert 0.35 < gap(moved(shouting)) <= WIDEST_MOUTH + 0.02
+    assert gap(moved(place(spoken(shut(FACE), 0.05)))) == pytest.approx(0.2, abs=0.02)
+
+
+def test_eyes_that_start_lowered_open_no_wider_than_eyes_do():
+    lowered = FACE.copy()
+    for contour in (mesh.EYE_LEFT, mesh.EYE_RIGHT):
+        upper, lower = list(contour[1:8]), list(contour[:8:-1])
+        lowered[upper] = lowered[lower] + 0.2 * (lowered[upper] - lowered[lower])
+    source = place(OTHER)
+    moved = Retargeter(source, place(lowered))(place(FACE))
+    before, after = (mesh.fit_pose(p).frontal for p in (source, moved))
+    assert gap(moved, 159, 145) < WIDEST_EYE * gap(source, 159, 145)
+    np.testing.assert_allclose(after[[33, 133, 362, 263]], before[[33, 133, 362, 263]], atol=0.01)
 
 
 def test_lips_do_not_cross_when_the_driver_closes_a_mouth_that_the_source_has_shut():
