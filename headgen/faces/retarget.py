@@ -39,6 +39,7 @@ _OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photogr
 LID_GAIN = 1.2
 """Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
 _LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
+_EYE_CORNERS = [33, 133, 362, 263]
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
 
 
@@ -222,7 +223,8 @@ class Retargeter:
         change = pose.frontal - self._reference.frontal
         lip_change = change * LIP_GAIN * self._mouth[:, None]
         out = np.asarray(self._base + self._mouth_share(lip_change) * lip_change, np.float64)
-        eye_change = change * self._eyes[:, None]
+        # The eyes' corners stay on the skull: brows and irises move relative to them.
+        eye_change = (change - change[_EYE_CORNERS].mean(0)) * self._eyes[:, None]
         out += eye_change
         if self._eyes.any():
             self._lids(out, pose.frontal)
