@@ -23,7 +23,7 @@ MOST_SHIFT, LEAST_SHIFT = 0.45, 0.12
 FREE_SHARE = 0.6  # of that, up to which a shift is the neck's alone
 FREE_ZOOM, MOST_ZOOM = 1.06, 1.12
 _HEAD = 1.3  # head over face, about the middle of the face
-_STRETCH = 0.5  # of the room beside the head that a moving person may take up: more would fold the picture
+_STRETCH = 0.6  # of the room beside the head that a moving person may take up: more would fold the picture
 _GRID = 8  # pixels between the points at which the field is worked out
 
 
@@ -77,11 +77,12 @@ class Framing:
         wanted = (now.translation - own.translation)[:2]
         neck, room = (np.where(wanted < 0, v[0], v[1]) for v in (self._neck * unit, self._room))
         body = np.abs(wanted) - _soft(np.abs(wanted), FREE_SHARE * neck, neck)
-        body = np.sign(wanted) * _soft(body, 0.0, np.maximum(_STRETCH * room, 1e-6))
+        most = np.maximum(_STRETCH * room, 1e-6)
+        body = np.sign(wanted) * _soft(body, most / 2, most)
         larger = np.log(now.scale / own.scale)
-        most = np.log1p(_STRETCH * float(self._room.min()) / (2 * unit))
+        largest = max(np.log1p(_STRETCH * float(self._room.min()) / (2 * unit)), 1e-6)
         more = larger - np.sign(larger) * _soft(abs(larger), np.log(FREE_ZOOM), np.log(MOST_ZOOM))
-        zoom = float(np.exp(np.sign(more) * _soft(abs(more), 0.0, max(most, 1e-6))))
+        zoom = float(np.exp(np.sign(more) * _soft(abs(more), largest / 2, largest)))
         carry = Carry((float(body[0]), float(body[1])), zoom)
         near = landmarks.copy()
         origin = own.translation
