@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen.faces import mesh
+from headgen.faces.retarget import soft_limit
 
 MOST_SHIFT, LEAST_SHIFT = 0.45, 0.12
 """Outer-eye distances that a neck carries the head at most; in pictures that the face fills, less."""
@@ -76,18 +77,17 @@ class Framing:
         unit = own.scale
         wanted = (now.translation - own.translation)[:2]
         neck, room = (np.where(wanted < 0, v[0], v[1]) for v in (self._neck * unit, self._room))
-        body = np.abs(wanted) - _soft(np.abs(wanted), FREE_SHARE * neck, neck)
+        kept = soft_limit(np.abs(wanted), FREE_SHARE * neck, neck)
         most = np.maximum(_STRETCH * room, 1e-6)
-        body = np.sign(wanted) * _soft(body, most / 2, most)
+        body = np.sign(wanted) * soft_limit(np.abs(wanted) - kept, most / 2, most)
         larger = np.log(now.scale / own.scale)
         largest = max(np.log1p(_STRETCH * float(self._room.min()) / (2 * unit)), 1e-6)
-        more = larger - np.sign(larger) * _soft(abs(larger), np.log(FREE_ZOOM), np.log(MOST_ZOOM))
-        zoom = float(np.exp(np.sign(more) * _soft(abs(more), largest / 2, largest)))
+        more = larger - np.sign(larger) * soft_limit(abs(larger), np.log(FREE_ZOOM), np.log(MOST_ZOOM))
+        zoom = float(np.exp(np.sign(more) * soft_limit(abs(more), largest / 2, largest)))
         carry = Carry((float(body[0]), float(body[1])), zoom)
         near = landmarks.copy()
         origin = own.translation
-        kept = np.sign(wanted) * _soft(np.abs(wanted), FREE_SHARE * neck, neck)
-        near[:, :2] = origin[:2] + kept + (landmarks[:, :2] - now.translation[:2]) / zoom
+        near[:, :2] = origin[:2] + np.sign(wanted) * kept + (landmarks[:, :2] - now.translation[:2]) / zoom
         near[:, 2] = origin[2] + (landmarks[:, 2] - origin[2]) / zoom
         return near, carry
 
@@ -120,9 +120,3 @@ class Framing:
 
         weight = ramp(y, self._height, 1)[:, None] * ramp(x, self._width, 0)[None]
         return np.stack(np.meshgrid(x, y), -1), weight
-
-
-def _soft(value: NDArray | float, free: NDArray | float, most: NDArray | float) -> NDArray:
-    """As it is up to `free`, then ever slower towards `most`."""
-    span = np.maximum(np.asarray(most) - free, 1e-9)
-    return np.where(value <= free, value, free + span * np.tanh((value - free) / span))

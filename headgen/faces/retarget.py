@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from headgen.errors import InputError
 from headgen.faces import mesh
+from headgen.faces.crop import EYE_CORNERS
 
 Motion = Literal["relative", "absolute"]
 Region = Literal["all", "pose", "expression", "eyes", "lips"]
@@ -24,6 +25,7 @@ _LIP_COLUMNS = (  # outer upper, inner upper, inner lower, outer lower
     (40, 80, 88, 91), (39, 81, 178, 181), (37, 82, 87, 84), (0, 13, 14, 17), (267, 312, 317, 314),
     (269, 311, 402, 405), (270, 310, 318, 321), (185, 191, 95, 146), (409, 415, 324, 375),
 )  # fmt: skip
+_INNER_LIPS = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
 _UPPER_LIP = (0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191,
               267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415)  # fmt: skip
 OPEN_EYE = 0.24
@@ -39,7 +41,6 @@ _OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photogr
 LID_GAIN = 1.2
 """Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
 _LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
-_EYE_CORNERS = [33, 133, 362, 263]
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
 
 
@@ -94,6 +95,12 @@ def region_weights() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     jaw = np.clip((-0.62 - face[:, 1]) / 0.2, 0, 1)  # chin and jaw line follow the mouth
     mouth = np.maximum(mouth, jaw) * (1 - eyes)
     return eyes, mouth
+
+
+def soft_limit(value: NDArray | float, free: NDArray | float, most: NDArray | float) -> NDArray[np.float64]:
+    """As it is up to `free`, then ever slower towards `most`."""
+    span = np.maximum(np.asarray(most) - free, 1e-9)
+    return np.where(value <= free, value, free + span * np.tanh((value - free) / span))
 
 
 def _opening(frontal: NDArray, pairs: tuple[tuple[int, int], ...]) -> float:
@@ -158,8 +165,7 @@ class Retargeter:
         """
         out, absolute = frontal.copy(), self.options.motion == "absolute"
         if self._mouth.any():
-            inner = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
-            extra = _opening(driver, inner) - _opening(frontal, inner)
+            extra = _opening(driver, _INNER_LIPS) - _opening(frontal, _INNER_LIPS)
             if not absolute:
                 extra = max(0.0, extra)
             up = np.zeros(len(frontal))
@@ -177,15 +183,12 @@ class Retargeter:
         A shout on top of a smile that shows the teeth would open wider than any mouth does: the smile's own
         gap counts the less, the wider the driver's mouth opens, and the sum ends at `WIDEST_MOUTH`.
         """
-        inner = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
-        own = _opening(self._base, inner)
-        opened = _opening(self._base + change, inner) - own
+        own = _opening(self._base, _INNER_LIPS)
+        opened = _opening(self._base + change, _INNER_LIPS) - own
         if opened <= 1e-6:
             return 1.0
         wanted = own * max(0.0, 1 - (opened / _OWN_FADES) ** 2) + opened
-        span = WIDEST_MOUTH - FREE_MOUTH
-        if wanted > FREE_MOUTH:
-            wanted = FREE_MOUTH + span * float(np.tanh((wanted - FREE_MOUTH) / span))
+        wanted = float(soft_limit(wanted, FREE_MOUTH, WIDEST_MOUTH))
         return float(np.clip((wanted - own) / opened, 0, 1))
 
     def _lids(self, out: NDArray, driver: NDArray) -> None:
@@ -205,8 +208,7 @@ class Retargeter:
             if ratio < 1:
                 ratio = max(0.0, 1 - LID_GAIN * (1 - ratio))
             else:
-                span = WIDEST_EYE - 1
-                ratio = 1 + span * float(np.tanh((ratio - 1) / span))
+                ratio = float(soft_limit(ratio, 1.0, WIDEST_EYE))
             strength = float(self._eyes[list(contour)].mean())
             ratio = max(0.0, 1 + strength * (ratio - 1))
             edge = list(contour)
@@ -224,7 +226,7 @@ class Retargeter:
         lip_change = change * LIP_GAIN * self._mouth[:, None]
         out = np.asarray(self._base + self._mouth_share(lip_change) * lip_change, np.float64)
         # The eyes' corners stay on the skull: brows and irises move relative to them.
-        eye_change = (change - change[_EYE_CORNERS].mean(0)) * self._eyes[:, None]
+        eye_change = (change - change[list(EYE_CORNERS)].mean(0)) * self._eyes[:, None]
         out += eye_change
         if self._eyes.any():
             self._lids(out, pose.frontal)
