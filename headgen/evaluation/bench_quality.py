@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from headgen.errors import InputError
-from headgen.faces.mesh import barycentric, draw_triangles, fit_pose, mean_face, triangles
+from headgen.faces.mesh import (
+    barycentric,
+    draw_triangles,
+    eye_distance,
+    facing,
+    fit_pose,
+    mean_face,
+    triangles,
+)
 from headgen.faces.motion import MOTION_NAMES, expression_coefficients, head_angles
 from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.media import VideoReader, read_image, write_image
@@ -308,7 +316,7 @@ def jitter_ratio(
     """
     restless = [
         [
-            float(((a - 2 * b + c)[:SKIN, :2] ** 2).sum(1).mean()) / _eye_distance(b) ** 2
+            float(((a - 2 * b + c)[:SKIN, :2] ** 2).sum(1).mean()) / eye_distance(b) ** 2
             for a, b, c in triples
             if a is not None and b is not None and c is not None
         ]
@@ -332,7 +340,7 @@ def landmark_distances(
     """
     scale, shift = (1.0, np.zeros(2)) if place is None else (place[0, 0], place[:, 2])
     apart = truth[:SKIN, :2] * scale + shift - output[:SKIN, :2]
-    return float(np.linalg.norm(apart, axis=1).mean() / (scale * _eye_distance(truth)))
+    return float(np.linalg.norm(apart, axis=1).mean() / (scale * eye_distance(truth)))
 
 
 class FaceGrid:
@@ -388,7 +396,7 @@ class Face:
     @property
     def size(self) -> float:
         """About the face's height in pixels, which neither jaw nor pose changes."""
-        return GRID_SPAN * _eye_distance(self.landmarks)
+        return GRID_SPAN * eye_distance(self.landmarks)
 
     def texture(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The face's skin on a grid, sampled once per size.
@@ -408,7 +416,7 @@ class Face:
             height, width = luma.shape
             with np.errstate(invalid="ignore"):
                 inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-                seen = grid.mask & inside & (grid.spread(_facing(self.landmarks)[:, None])[..., 0] > FACING)
+                seen = grid.mask & inside & (grid.spread(facing(self.landmarks)[:, None])[..., 0] > FACING)
             soft = _softened(luma, self.size / size)
             drawn = cv2.remap(
                 soft, np.nan_to_num(x), np.nan_to_num(y), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -460,17 +468,6 @@ def _softened(image: NDArray, ratio: float) -> NDArray:
     return image if blur < 0.2 else cv2.GaussianBlur(image, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
 
 
-def _facing(landmarks: Landmarks) -> NDArray[np.float64]:
-    """Cosine between the skin's normal and the direction to the camera at every landmark (478,)."""
-    points = landmarks * [1.0, -1.0, -1.0]  # y up, z towards the camera
-    a, b, c = (points[triangles()[:, k]] for k in range(3))
-    normals = np.cross(b - a, c - a)  # as long as twice the triangle's area: larger ones count more
-    sums = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(sums, triangles()[:, k], normals)
-    return sums[:, 2] / np.maximum(np.linalg.norm(sums, axis=1), 1e-9)
-
-
 def _placement(
     driver: Landmarks | None, output: Landmarks | None, shape: Sequence[int], output_shape: Sequence[int]
 ) -> NDArray[np.float64]:
@@ -495,11 +492,6 @@ def _psnr(truth: NDArray[np.uint8], output: NDArray[np.uint8], place: NDArray[np
     fitted = cv2.warpAffine(_softened(truth, 1 / place[0, 0]), place, size, borderMode=cv2.BORDER_REPLICATE)
     error = float(((output.astype(np.float32) - fitted) ** 2).mean())
     return min(60.0, 10 * float(np.log10(255**2 / max(error, 1e-3))))
-
-
-def _eye_distance(landmarks: Landmarks) -> float:
-    """Distance of the outer eye corners in pixels, depth included."""
-    return float(np.linalg.norm(landmarks[33] - landmarks[263]))
 
 
 def _sampled(count: int, frames: int) -> tuple[list[int], list[int]]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from headgen.faces.crop import face_scale
-from headgen.faces.mesh import EYES, LIPS_INNER, barycentric, draw_triangles, triangles
+from headgen.faces.mesh import EYES, LIPS_INNER, barycentric, draw_triangles, facing, triangles
 
 CUTOFF = 1.5  # pixels of the network's frame: what is finer is taken from the source
 _GRID = 128  # cells a side on which the mesh is drawn
@@ -178,14 +178,7 @@ def _opening_ratio(source: np.ndarray, generated: np.ndarray, lids: tuple[tuple[
 
 def _facing(landmarks: np.ndarray) -> np.ndarray:
     """(478,) in [0, 1]: 1 where the skin faces the camera, 0 where it turns away from it."""
-    faces = triangles()
-    a, b, c = (landmarks[faces[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    total = np.zeros((len(landmarks), 3))
-    for k in range(3):
-        np.add.at(total, faces[:, k], normal)
-    # triangles turn counter-clockwise with y up, hence clockwise in pixels: outward is towards -z
-    cosine = np.abs(total[:, 2]) / np.maximum(np.linalg.norm(total, axis=1), 1e-9) * np.sign(-total[:, 2])
+    cosine = facing(landmarks)
     if np.median(cosine[:468]) < 0:
         cosine = -cosine
     cosine[468:] = 1  # irises have no triangles of their own

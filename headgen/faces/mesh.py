@@ -87,6 +87,25 @@ def mirror_index() -> NDArray[np.int64]:
     return gap.argmin(1)
 
 
+def eye_distance(landmarks: Floats) -> float:
+    """Distance of the outer eye corners of landmarks (478, 3) in pixels, depth included."""
+    return float(np.linalg.norm(landmarks[33] - landmarks[263]))
+
+
+def facing(landmarks: Floats) -> NDArray[np.float64]:
+    """Cosine between the skin's normal and the direction to the camera at every landmark (478, 3): (478,).
+
+    0 at the irises, which belong to no triangle.
+    """
+    points = landmarks * _Y_DOWN_TO_UP
+    a, b, c = (points[triangles()[:, k]] for k in range(3))
+    normals = np.cross(b - a, c - a)  # as long as twice the triangle's area: larger ones count more
+    sums = np.zeros((len(points), 3))
+    for k in range(3):
+        np.add.at(sums, triangles()[:, k], normals)
+    return sums[:, 2] / np.maximum(np.linalg.norm(sums, axis=1), 1e-9)
+
+
 @dataclass(frozen=True)
 class Pose:
     """Weak-perspective head pose: landmark = scale * rotation @ frontal + translation (y up)."""

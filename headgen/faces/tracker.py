@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from headgen.faces.crop import Crop
-from headgen.faces.mesh import mean_face, mirror_index
+from headgen.faces.mesh import eye_distance, mean_face, mirror_index
 
 NETWORK_SIZE = 192  # side of the landmark network's input
 MARGIN = 1.5  # side of the network's square over the longer side of the landmarks' box, as it was trained
@@ -62,7 +62,7 @@ class Track:
     @property
     def eye_distance(self) -> float:
         """Distance of the outer eye corners in pixels, depth included: how large the face is."""
-        return float(np.linalg.norm(self.landmarks[33] - self.landmarks[263]))
+        return eye_distance(self.landmarks)
 
 
 class FaceTracker(Protocol):
