@@ -1,0 +1,1 @@
+"""How heads look: textures, hair, eyes, glasses, clothes, light, cameras."""

@@ -1,0 +1,1 @@
+"""Who speaks, who listens, and why they do what they do."""

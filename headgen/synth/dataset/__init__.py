@@ -1,0 +1,1 @@
+"""Data sets of the synthetic world: made, resumed, described, read."""

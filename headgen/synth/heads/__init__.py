@@ -1,0 +1,1 @@
+"""Heads of the synthetic world: one protocol, two models."""

@@ -1,0 +1,1 @@
+"""How heads move: statistics of people, and motion that has them."""

@@ -1,0 +1,1 @@
+"""From posed surfaces to pictures with exact ground truth."""

@@ -1,0 +1,1 @@
+"""Speech with phoneme timing, and the mouth that goes with it."""
