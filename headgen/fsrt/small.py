@@ -124,8 +124,6 @@ class SourceState:
 class SmallOutput:
     """One decoded batch: the decoded square of each frame, R cells of the 64 grid a side."""
 
-    image: Tensor
-    """(B, 3, 4R, 4R) the network's own frame, in [0, 1]."""
     flow: Tensor
     """(B, 2, 2R, 2R) displacement into the source, in crop units."""
     mask: Tensor
@@ -134,6 +132,11 @@ class SmallOutput:
     """(B, 3, 4R, 4R) drawn colours in [0, 1]."""
     warped: Tensor
     """(B, 3, 4R, 4R) the source copied through the flow."""
+
+    @property
+    def image(self) -> Tensor:
+        """(B, 3, 4R, 4R) the network's own frame, in [0, 1]."""
+        return self.warped * self.mask + self.colour * (1 - self.mask)
 
 
 class FSRTSmall(ModelMixin, ConfigMixin):
@@ -314,9 +317,7 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         x = F.relu(self.blend(torch.cat([F.relu(x), warped * 2 - 1], 1)))
         logits = self.head(x).float()
         drawn = (1 - logits[:, :1].sigmoid()) * enlarge(inside[None, None])
-        colour = logits[:, 1:].sigmoid()
-        frame = warped * (1 - drawn) + colour * drawn
-        return SmallOutput(frame, flow, 1 - drawn, colour, warped)
+        return SmallOutput(flow, 1 - drawn, logits[:, 1:].sigmoid(), warped)
 
     def whole(self, source: SourceState, prior: Tensor, window: Tensor, out: SmallOutput) -> SmallOutput:
         """A decoded `CENTRE` together with the rest of the crop, which the prior moves: R = 64."""
@@ -324,10 +325,10 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         flow = (prior * window).float()
         flow[..., 2 * top : 2 * (top + side), 2 * left : 2 * (left + side)] = out.flow
         warped = warp(source.image.expand(len(prior), -1, -1, -1), enlarge(flow))
-        image, colour, mask = warped.clone(), torch.zeros_like(warped), torch.ones_like(warped[:, :1])
-        for to, part in ((image, out.image), (colour, out.colour), (mask, out.mask)):
+        colour, mask = torch.zeros_like(warped), torch.ones_like(warped[:, :1])
+        for to, part in ((warped, out.warped), (colour, out.colour), (mask, out.mask)):
             to[..., 4 * top : 4 * (top + side), 4 * left : 4 * (left + side)] = part
-        return SmallOutput(image, flow, mask, colour, warped)
+        return SmallOutput(flow, mask, colour, warped)
 
 
 def _centre_window(window: Tensor) -> Tensor:

@@ -292,14 +292,15 @@ class SmallFSRTModule(L.LightningModule):
         cost = F.interpolate(cost, scale_factor=2, mode="bilinear")
         inside, hidden = (F.interpolate(x, scale_factor=2, mode="bilinear") for x in (inside, hidden))
         near_eye = F.interpolate(near_eye, scale_factor=2, mode="nearest")
+        image = out.image
         terms = {
-            "image": 4 * (weight * (out.image - target).abs()).mean(),
+            "image": 4 * (weight * (image - target).abs()).mean(),
             "warped": 2 * (weight * (1 - hidden) * (out.warped - target).abs()).mean(),
             "colour": ((0.3 + 4 * inside + near_eye) * (out.colour - target).abs()).mean(),
             "drawn": (cost * (1 - out.mask)).mean(),
         }
         edges = target.new_zeros(())
-        x, y, w = out.image, target, weight
+        x, y, w = image, target, weight
         for _ in range(3):
             gx, gy = gradients(x)
             tx, ty = gradients(y)

@@ -103,7 +103,7 @@ def test_drawing_what_could_be_copied_costs_and_drawing_a_new_mouth_does_not():
         mask = torch.ones(1, 1, 256, 256)
         mask[..., rows, 110:150] = 0
         black = torch.zeros(1, 3, 256, 256)
-        out = SmallOutput(black, torch.zeros(1, 2, 128, 128), mask, black, black)
+        out = SmallOutput(torch.zeros(1, 2, 128, 128), mask, black, black)
         return float(module.losses(batch, out, (0, 0, 64))["drawn"])
 
     assert cost(slice(144, 156)) < 0.2 * cost(slice(80, 92))
