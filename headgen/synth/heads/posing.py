@@ -1,0 +1,124 @@
+"""The inner loops of posing: skinning, normals, and lines of skin that meet but do not cross.
+
+Legend: M vertices before texture seams double them, V after, F triangles, K points of a line.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+try:
+    from numba import njit
+except ImportError as error:  # pragma: no cover - depends on the installation
+    from headgen.errors import MissingExtraError
+
+    raise MissingExtraError("numba", "synth", "posing heads") from error
+
+
+@njit(cache=True, nogil=True)
+def skin(points, weights, transforms, out):  # type: ignore[no-untyped-def]
+    """Moves points (M, 3) by the weighted mean (M, B) of transforms (B, 3, 4) into out (M, 3)."""
+    bones = weights.shape[1]
+    blend = np.empty((3, 4), np.float32)
+    for v in range(points.shape[0]):
+        for i in range(3):
+            for j in range(4):
+                blend[i, j] = 0.0
+        for b in range(bones):
+            w = weights[v, b]
+            if w != 0.0:
+                for i in range(3):
+                    for j in range(4):
+                        blend[i, j] += w * transforms[b, i, j]
+        x, y, z = points[v, 0], points[v, 1], points[v, 2]
+        for i in range(3):
+            out[v, i] = blend[i, 0] * x + blend[i, 1] * y + blend[i, 2] * z + blend[i, 3]
+
+
+@njit(cache=True, nogil=True)
+def vertex_normals(points, triangles, out):  # type: ignore[no-untyped-def]
+    """Unit normals (M, 3) of a mesh, each the mean of its triangles' weighted by their area, into out."""
+    out[:] = 0.0
+    for f in range(triangles.shape[0]):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        wx, wy, wz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        for k in range(3):
+            v = triangles[f, k]
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+    for v in range(out.shape[0]):
+        x, y, z = out[v, 0], out[v, 1], out[v, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > 1e-12:
+            out[v, 0], out[v, 1], out[v, 2] = x / length, y / length, z / length
+        else:
+            out[v, 0], out[v, 1], out[v, 2] = 0.0, 0.0, 1.0
+
+
+@njit(cache=True, nogil=True)
+def double_seams(vertices, normals, origin, out_vertices, out_normals):  # type: ignore[no-untyped-def]
+    """Copies what belongs to M vertices to the V vertices that they became at texture seams."""
+    for v in range(origin.shape[0]):
+        m = origin[v]
+        for k in range(3):
+            out_vertices[v, k] = vertices[m, k]
+            out_normals[v, k] = normals[m, k]
+
+
+@njit(cache=True, nogil=True)
+def follow_line(points, change, vertices, at, share, weights):  # type: ignore[no-untyped-def]
+    """Moves vertices by what a line beside them is moved by.
+
+    Args:
+        points: (M, 3), changed in place.
+        change: (K, 3) of the line's points.
+        vertices: (N,) that follow.
+        at: (N,) int, point of the line before each vertex; the next one is at + 1.
+        share: (N,) how far between the two.
+        weights: (N,) how much each vertex follows, with sign.
+    """
+    for n in range(vertices.shape[0]):
+        v, i, s = vertices[n], at[n], share[n]
+        for k in range(3):
+            points[v, k] += weights[n] * ((1 - s) * change[i, k] + s * change[i + 1, k])
+
+
+@njit(cache=True, nogil=True)
+def keep_outside_eye(points, vertices, clearance, centre, scale, axis, limbus, middle, cornea):  # type: ignore[no-untyped-def]
+    """Pushes vertices out of an eyeball along its radius, at least `clearance` (N,) cm off its surface.
+
+    Args:
+        points: (M, 3), changed in place.
+        vertices: (N,) to look after.
+        clearance: (N,) cm.
+        centre: (3,) of the eyeball.
+        scale: its radius, cm.
+        axis: (3,) unit vector of where it looks.
+        limbus: cosine of the cornea's half angle.
+        middle: of the cornea's sphere along the axis, in radii.
+        cornea: its radius, in radii.
+
+    Returns:
+        (N, 3) how far each was moved.
+    """
+    moved = np.zeros((vertices.shape[0], 3), np.float32)
+    for n in range(vertices.shape[0]):
+        v = vertices[n]
+        x, y, z = points[v, 0] - centre[0], points[v, 1] - centre[1], points[v, 2] - centre[2]
+        distance = np.sqrt(x * x + y * y + z * z)
+        cosine = (x * axis[0] + y * axis[1] + z * axis[2]) / distance
+        surface = 1.0
+        if cosine > limbus:
+            surface = middle * cosine + np.sqrt(
+                max(cornea * cornea - middle * middle * (1 - cosine * cosine), 0.0)
+            )
+        needed = surface * scale + clearance[n]
+        if needed > distance:
+            grow = needed / distance - 1
+            moved[n, 0], moved[n, 1], moved[n, 2] = grow * x, grow * y, grow * z
+            for k in range(3):
+                points[v, k] += moved[n, k]
+    return moved
