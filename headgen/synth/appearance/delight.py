@@ -10,9 +10,10 @@ import numpy as np
 
 from headgen.synth.appearance.texture import Projection, SkinLayout, broad_blur, luminance
 from headgen.synth.photograph import fill_holes
+from headgen.synth.render.light import basis
 
 ROUNDS = 8
-RIDGE = (0.0, 0.004, 0.03)  # per sample, on bands 0, 1 and 2 of the light
+RIDGE = (0.0, 0.001, 0.01)  # per sample, on bands 0, 1 and 2 of the light
 FAR = 0.25  # relative residual beyond which a texel counts little (it is not plain skin)
 SHADING_RANGE = (0.4, 1.9)  # of the middle: what is divided out; beyond it noise would be blown up
 FLATTENED, FLATTENED_HUE = 0.75, 0.45  # share of broad changes of brightness and of hue taken away
@@ -21,44 +22,34 @@ HIGHLIGHT = 0.10  # log brightness above the neighbourhood at which a highlight 
 HIGHLIGHT_KEPT = 0.35
 
 
-def harmonics(normals: np.ndarray) -> np.ndarray:
-    """(..., 9) real spherical harmonics of bands 0 to 2 at unit normals (..., 3), without constants.
-
-    The functions span the irradiance of any distant light on a convex matt body to about 1 % (Ramamoorthi and
-    Hanrahan, 2001, "An efficient representation for irradiance environment maps"); constants go into the
-    coefficients.
-    """
-    x, y, z = np.moveaxis(normals, -1, 0)
-    one = np.ones_like(x)
-    return np.stack([one, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], -1)
-
-
 def estimate_light(normals: np.ndarray, colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(9, 3) light on skin of one colour, by robust ridge regression on `harmonics`.
+    """(9, 3) light on skin of one colour, by robust ridge regression on spherical harmonics.
 
-    The skin's colour is part of the result: ``harmonics(n) @ light`` is what plain skin looks like.
+    The skin's colour is part of the result: ``basis(n) @ light`` is what plain skin looks like.
 
     Args:
         normals: (S, 3) unit, camera frame.
         colours: (S, 3) linear RGB.
         weights: (S,).
     """
-    basis = harmonics(normals).astype(np.float64)
+    functions = basis(normals).astype(np.float64)
     bands = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
     scale = max(float(np.median(luminance(colours))), 1e-3)
     ridge = np.diag(np.array(RIDGE)[bands]) * weights.sum()
     trust = np.ones(len(weights))
     for _ in range(ROUNDS):
         w = (weights * trust)[:, None]
-        light = np.linalg.solve((basis * w).T @ basis + ridge + 1e-9 * np.eye(9), (basis * w).T @ colours)
-        off = luminance((colours - basis @ light).astype(np.float32)) / scale
+        light = np.linalg.solve(
+            (functions * w).T @ functions + ridge + 1e-9 * np.eye(9), (functions * w).T @ colours
+        )
+        off = luminance((colours - functions @ light).astype(np.float32)) / scale
         trust = 1 / (1 + (off / FAR) ** 2) ** 2
     return light.astype(np.float32)
 
 
 def shading(normals: np.ndarray, light: np.ndarray, plain: np.ndarray) -> np.ndarray:
     """(..., 3) what the light does to a texture: 1 on average over the plain skin (mask ``plain``)."""
-    lit = harmonics(normals) @ light
+    lit = basis(normals) @ light
     middle = np.median(lit[plain], 0)
     return np.clip(lit / np.maximum(middle, 1e-4), *SHADING_RANGE).astype(np.float32)
 
@@ -69,9 +60,10 @@ def delight(layout: SkinLayout, projection: Projection) -> np.ndarray:
     In four steps: smooth shading by spherical harmonics on the fitted normals; what broad difference is left
     between the halves of the face; most of what other broad changes of brightness are left; highlights.
 
-    Our design: the second and third step. Skin is broadly even, shading is not. Cast shadows and the fit's errors are no harmonics, but faces are broadly
-    symmetric in colour and light is not, so half of the smooth difference between both halves goes. Texels
-    that only one half shows are corrected by what their neighbours were.
+    Our design: the second and third step. Skin is broadly even, shading is not. Cast shadows and the fit's
+    errors are no harmonics, but faces are broadly symmetric in colour and light is not, so half of the smooth
+    difference between both halves goes. Texels that only one half shows are corrected by what their
+    neighbours were.
     """
     colour = np.maximum(projection.colour, 1e-4)
     chosen = layout.plain & (projection.confidence > 0.5)
@@ -113,7 +105,7 @@ def _broad_difference(
 
 
 def _flatten(layout: SkinLayout, colour: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Brings broad brightness and hue nearer to the face's middle one; brows, lips and beards are not judged."""
+    """Brings broad brightness and hue nearer to the face's middle one; not of brows, lips and beards."""
     odd = np.maximum.reduce(
         [layout.brow_mask, layout.lip_mask, layout.beard_mask, layout.near(layout.lids, 0.6)]
     )

@@ -1,8 +1,7 @@
-"""Irises and the white of the eye, drawn from chance.
+"""Irises and the white of the eye, drawn from chance, in the layout of `headgen.synth.heads.eyeball`.
 
-The eyeball's texture is a disc around its middle (0.5, 0.5): the front of the eye in the middle, the equator
-towards the edge. The iris is painted on the eyeball itself: seen from the front, refraction lifts it to the
-cornea's surface, and a renderer of opaque surfaces then puts highlights where the cornea has them.
+The iris is painted on the eyeball's surface: seen from the front refraction lifts it there, and opaque
+surfaces then have their highlights where the cornea has them.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ import cv2
 import numpy as np
 
 from headgen.synth.appearance.texture import to_linear, to_srgb
+from headgen.synth.heads.eyeball import IRIS_UV_RADIUS, LIMBUS_DEG
 
-SIZE = 512
-IRIS_RADIUS = 0.136  # of the texture's side, in the layout of the ICT eyeball
-IRIS_LIGHT = 0.7  # the iris lies deeper than the cornea and the lids shade it
+IRIS_SIZE, SCLERA_SIZE = 256, 512
 POLAR = (192, 1024)  # radius and angle of the iris before it is rolled up
+LIMBUS_UV = LIMBUS_DEG / 360  # radius of the iris's border in the sclera's texture
+IRIS_LIGHT = 0.75  # the iris lies deeper than the cornea
 
 IRISES: dict[str, tuple[float, tuple[int, int, int], tuple[int, int, int], float]] = {
     "dark brown": (0.50, (48, 29, 18), (64, 38, 21), 0.25),
@@ -26,11 +26,13 @@ IRISES: dict[str, tuple[float, tuple[int, int, int], tuple[int, int, int], float
     "hazel": (0.06, (104, 94, 56), (128, 84, 40), 0.6),
     "green": (0.03, (100, 112, 80), (132, 116, 66), 0.6),
     "grey": (0.03, (116, 126, 132), (136, 136, 126), 0.7),
-    "blue": (0.09, (96, 122, 148), (148, 160, 160), 0.8),
+    "blue": (0.09, (92, 114, 136), (138, 148, 148), 0.8),
 }
-"""Colours of irises: share of all people (after Katsara and Nothnagel, 2019, "True colors: a literature review on
-the spatial distribution of eye and hair pigmentation"; brown divided by us), sRGB of the outer and of the
-inner part, contrast of the fibres."""
+"""Colours of irises: share of all people, sRGB of the outer and of the inner part, contrast of the fibres.
+
+Shares: brown 70 to 79 %, blue 8 to 10 %, the others a few (Katsara and Nothnagel, 2019, "True colors: a
+literature review on the spatial distribution of eye and hair pigmentation"); how brown divides is ours.
+"""
 
 LIGHT = ("hazel", "green", "grey", "blue")  # rare in people with dark skin
 
@@ -60,129 +62,129 @@ class EyeColour:
     redness: float
 
 
-def draw_eye_colour(rng: np.random.Generator, skin_lightness: float | None = None) -> EyeColour:
+def draw_eye_colour(rng: np.random.Generator, lightness: float | None = None) -> EyeColour:
     """Draws eyes at the frequencies of humankind.
 
     Args:
         rng: source of chance.
-        skin_lightness: 0 (darkest) to 1 (lightest) if the skin is known: light eyes go with light skin. None
-            draws from all people.
+        lightness: of the skin, 0 (darkest) to 1 (lightest), if it is known: light eyes go with light skin.
+            None draws from all people.
     """
     names = list(IRISES)
     share = np.array([IRISES[name][0] for name in names])
-    if skin_lightness is not None:
-        # three times as many light eyes at the lightest skin, hardly any at the darkest
-        factor = 0.02 + 4.0 * np.clip((skin_lightness - 0.35) / 0.65, 0, 1) ** 1.5
+    if lightness is not None:
+        # many light eyes at the lightest skin, hardly any at the darkest: about the same over all skins
+        factor = 0.02 + 4.0 * np.clip((lightness - 0.35) / 0.65, 0, 1) ** 1.5
         share = share * np.where(np.isin(names, LIGHT), factor, 1.0)
     name = str(rng.choice(names, p=share / share.sum()))
     _, outer, inner, fibres = IRISES[name]
     bright = float(np.exp(rng.normal(0, 0.12)))
     hue = np.exp(rng.normal(0, 0.05, 3))
     age = float(rng.beta(2, 3))
-    white = np.array([226.0, 220, 214]) * (1 - 0.06 * age) - [0, 3 * age, 12 * age] + rng.normal(0, 3)
+    white = np.array([218.0, 211, 204]) * (1 - 0.06 * age) - [0, 3 * age, 10 * age] + rng.normal(0, 3)
 
-    def varied(colour: np.ndarray) -> tuple[float, float, float]:
-        r, g, b = (float(c) for c in np.clip(colour, 4, 250))
+    def colour(values: np.ndarray) -> tuple[float, float, float]:
+        r, g, b = (float(c) for c in np.clip(values, 4, 250))
         return r, g, b
 
     return EyeColour(
         name=name,
-        outer=varied(np.array(outer) * bright * hue),
-        inner=varied(np.array(inner) * bright * hue * np.exp(rng.normal(0, 0.04, 3))),
+        outer=colour(np.array(outer) * bright * hue),
+        inner=colour(np.array(inner) * bright * hue * np.exp(rng.normal(0, 0.04, 3))),
         fibres=float(np.clip(fibres + rng.normal(0, 0.08), 0.1, 1)),
         pupil=float(np.clip(rng.normal(0.38, 0.06), 0.22, 0.58)),
         ring=float(np.clip(rng.normal(0.75 - 0.35 * age, 0.12), 0.1, 0.95)),
-        white=varied(white),
+        white=colour(white),
         redness=float(rng.beta(1.5, 4)),
     )
 
 
-def eye_texture(
-    colour: EyeColour, rng: np.random.Generator, size: int = SIZE, iris_radius: float = IRIS_RADIUS
-) -> np.ndarray:
-    """(size, size, 4) uint8 sRGB of one eyeball.
+def iris_texture(colour: EyeColour, rng: np.random.Generator, size: int = IRIS_SIZE) -> np.ndarray:
+    """(size, size, 4) uint8 sRGB of the iris from the front, its radius `IRIS_UV_RADIUS`.
 
     Args:
-        colour: of both eyes.
-        rng: of fibres and veins, which differ between the eyes of a person.
+        colour: of the person's eyes.
+        rng: of the fibres.
         size: of the texture.
-        iris_radius: of the iris, over the texture's side.
     """
-    middle = (size - 1) / 2
-    y, x = np.mgrid[:size, :size].astype(np.float32) - middle
-    radius = np.hypot(x, y) / (iris_radius * size)
-    angle = np.arctan2(y, x)
-    white = _sclera(colour, rng, radius, size)
+    y, x = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
+    radius = np.hypot(x, y) / (IRIS_UV_RADIUS * size)
     rows, columns = POLAR
-    places = np.clip(radius, 0, 1.2) / 1.2 * (rows - 1), (angle / (2 * np.pi) % 1) * (columns - 1)
-    iris = cv2.remap(_iris_polar(colour, rng), places[1], places[0].astype(np.float32), cv2.INTER_LINEAR)
-    edge = np.clip((1.06 - radius) / 0.12, 0, 1)[..., None]  # the limbus is soft: cornea grows into sclera
-    edge = edge * edge * (3 - 2 * edge)
-    out = to_srgb(iris * edge + white * (1 - edge))
-    return np.dstack([out, np.full((size, size), 255, np.uint8)])
+    places = (np.arctan2(y, x) / (2 * np.pi) % 1) * (columns - 1), np.clip(radius, 0, 1) * (rows - 1)
+    polar = _iris_polar(colour, rng)
+    iris = cv2.remap(polar, *(p.astype(np.float32) for p in places), cv2.INTER_LINEAR)
+    edge = np.clip((radius - 0.93) / 0.10, 0, 1)[..., None]  # the limbus is soft: cornea grows into sclera
+    white = 0.8 * to_linear(np.array(colour.white) / 255)
+    return _opaque(iris * (1 - 0.7 * edge) + white * 0.7 * edge)
+
+
+def sclera_texture(colour: EyeColour, rng: np.random.Generator, size: int = SCLERA_SIZE) -> np.ndarray:
+    """(size, size, 4) uint8 sRGB of the white with its veins; redder away from the iris.
+
+    Args:
+        colour: of the person's eyes.
+        rng: of the veins.
+        size: of the texture.
+    """
+    y, x = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
+    radius = np.hypot(x, y) / (LIMBUS_UV * size)  # in iris radii, along the surface
+    base = to_linear(np.array(colour.white) / 255)
+    cloud = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), 0.012 * size)
+    away = np.clip((radius - 1.0) / 1.6, 0, 1)
+    veins = _veins(rng, size) * (0.25 + 0.75 * colour.redness) * np.clip((radius - 1.05) / 0.6, 0, 1)
+    limbus = np.exp(-np.maximum(radius - 1, 0) / 0.07)
+    shade = (1 - 0.22 * away) * (1 - 0.35 * limbus) * np.exp(0.03 * cloud / cloud.std())
+    red = 0.12 * away * (0.4 + colour.redness) + 0.45 * veins
+    tint = np.stack([1 - 0.25 * red, 1 - 1.0 * red, 1 - 0.9 * red], -1)
+    return _opaque(base * shade[..., None] * tint)
+
+
+def _opaque(linear: np.ndarray) -> np.ndarray:
+    return np.dstack([to_srgb(linear), np.full(linear.shape[:2], 255, np.uint8)])
 
 
 def _iris_polar(colour: EyeColour, rng: np.random.Generator) -> np.ndarray:
-    """(rows, columns, 3) linear RGB of the iris by radius (0 to 1.2) and angle, pupil included."""
+    """(rows, columns, 3) linear RGB of the iris by radius (0 to 1) and angle, pupil included."""
     rows, columns = POLAR
-    radius = (np.arange(rows, dtype=np.float32) / (rows - 1) * 1.2)[:, None]
+    radius = (np.arange(rows, dtype=np.float32) / (rows - 1))[:, None]
     across = (radius - colour.pupil) / (1 - colour.pupil)  # 0 at the pupil, 1 at the limbus
-    fine = _wrapped_noise(rng, columns, (14.0, 1.2))
-    coarse = _wrapped_noise(rng, columns, (30.0, 6.0))
-    blotch = _wrapped_noise(rng, columns, (22.0, 40.0))
-    collarette = 0.32 + 0.05 * _wrapped_noise(rng, columns, (60.0, 12.0))[:1] + 0.02 * coarse[:1]
-    inside = 1 / (1 + np.exp((across - collarette) / 0.05))
+    fine = _wrapped_noise(rng, (14.0, 1.2))
+    coarse = _wrapped_noise(rng, (30.0, 6.0))
+    blotch = _wrapped_noise(rng, (22.0, 40.0))
+    collarette = 0.32 + 0.05 * _wrapped_noise(rng, (60.0, 12.0))[:1] + 0.02 * coarse[:1]
+    inside = 1 / (1 + np.exp(np.clip((across - collarette) / 0.05, -30, 30)))
     outer, inner = to_linear(np.array(colour.outer) / 255), to_linear(np.array(colour.inner) / 255)
     base = outer * (1 - inside[..., None]) + inner * inside[..., None]
     fibre = 0.55 * fine + 0.35 * coarse + 0.25 * blotch
-    crypts = np.clip(_wrapped_noise(rng, columns, (9.0, 10.0)) - 1.6, 0, 1) * (1 - inside)
+    crypts = np.clip(_wrapped_noise(rng, (9.0, 10.0)) - 1.6, 0, 1) * (1 - inside)
     light = np.exp(0.55 * colour.fibres * fibre - 0.5 * crypts)
     light = light * (1 + 0.25 * np.exp(-(((across - collarette) / 0.07) ** 2)) * colour.fibres)
     ring = np.clip((across - 0.78) / 0.22, 0, 1) ** 1.5
     light = light * (1 - 0.85 * colour.ring * ring)
     light = light * (0.55 + 0.45 * np.clip(across / 0.1, 0, 1))  # ruff of the pupil
-    open_ = 1 / (1 + np.exp(-(radius - colour.pupil) / 0.012))
-    out = IRIS_LIGHT * base * light[..., None] * open_[..., None] + 0.004
+    opened = 1 / (1 + np.exp(np.clip(-(radius - colour.pupil) / 0.012, -30, 30)))
+    out = IRIS_LIGHT * base * (light * opened)[..., None] + 0.004
     return np.clip(out, 0, 1).astype(np.float32)
 
 
-def _wrapped_noise(rng: np.random.Generator, columns: int, sigma: tuple[float, float]) -> np.ndarray:
-    """(rows, columns) noise of unit variance that closes around the circle."""
-    rows = POLAR[0]
-    noise = rng.normal(0, 1, (rows, columns)).astype(np.float32)
-    wide = np.concatenate([noise] * 3, 1)
-    wide = cv2.GaussianBlur(wide, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])
+def _wrapped_noise(rng: np.random.Generator, sigma: tuple[float, float]) -> np.ndarray:
+    """(rows, columns) noise of unit variance that closes around the circle; `sigma` by radius and angle."""
+    columns = POLAR[1]
+    noise = rng.normal(0, 1, POLAR).astype(np.float32)
+    wide = cv2.GaussianBlur(np.concatenate([noise] * 3, 1), (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])
     out = wide[:, columns : 2 * columns]
     return (out - out.mean()) / max(float(out.std()), 1e-6)
 
 
-def _sclera(colour: EyeColour, rng: np.random.Generator, radius: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, 3) linear RGB of the white with its veins; darker and redder away from the iris.
-
-    Our design: the lids' shadow lies on the eyeball all around the opening; painted by the distance from the
-    iris it stays nearly right when the eye turns.
-    """
-    base = to_linear(np.array(colour.white) / 255)
-    cloud = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32), (0, 0), 0.03 * size)
-    cloud = cloud / cloud.std() * 0.03
-    away = np.clip((radius - 1.0) / 1.1, 0, 1)
-    veins = _veins(rng, size) * (0.25 + 0.75 * colour.redness) * np.clip((radius - 1.05) / 0.6, 0, 1)
-    shade = (1 - 0.5 * away**1.3) * np.exp(cloud)
-    red = 0.10 * away * (0.4 + colour.redness) + 0.45 * veins
-    tint = np.stack([1 - 0.25 * red, 1 - 1.0 * red, 1 - 0.9 * red], -1)
-    return np.clip(base * shade[..., None] * tint, 0, 1).astype(np.float32)
-
-
 def _veins(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size) from 0 to 1: thin wandering lines that come from the back and branch towards the iris."""
+    """(size, size) from 0 to 1: thin wandering lines that run from the back towards the iris."""
     out = np.zeros((size, size), np.float32)
     for _ in range(26):
         start, thick = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.9)
-        radii = np.linspace(0.48, rng.uniform(0.17, 0.3), 24)
+        radii = np.linspace(0.34, rng.uniform(1.2, 2.4) * LIMBUS_UV, 24)
         turns = start + np.cumsum(rng.normal(0, 0.045, 24))
         line = np.stack([np.cos(turns) * radii, np.sin(turns) * radii], 1) * size + (size - 1) / 2
         mask = np.zeros((size, size), np.uint8)
-        points = np.round(line * 16).astype(np.int32)
-        cv2.polylines(mask, [points], False, 255, 1, cv2.LINE_AA, shift=4)
+        cv2.polylines(mask, [np.round(line * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, shift=4)
         out = np.maximum(out, thick * mask.astype(np.float32) / 255)
     return cv2.GaussianBlur(out, (0, 0), 0.8)

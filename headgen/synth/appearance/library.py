@@ -59,7 +59,9 @@ LARGEST_YAW, LARGEST_PITCH = 20.0, 20.0  # degrees
 LARGEST_ERROR = 0.03  # of the fit, in outer-eye distances
 LEAST_COLOUR = 0.10  # log-colour of skin: grey-scale has none
 LEAST_SEEN = 0.55  # of the inner face
-LARGEST_RIMS = 0.06  # see `rims`
+LARGEST_RIMS = 0.075  # see `rims`
+LARGEST_FRINGE = 0.036  # fine contrast of the forehead: hair over it
+HUES = ((0.42, 1.12), (0.10, 0.95))  # log red over green, and green over blue, of skin under usual light
 LARGEST_ASYMMETRY = 0.75  # light from one side that deep cannot be divided out
 
 
@@ -223,6 +225,12 @@ class _Maker:
         measures["colour"] = float(np.ptp(tone))
         if measures["colour"] < LEAST_COLOUR:
             return "grey", measures
+        hues = tone[0] - tone[1], tone[1] - tone[2]
+        if not all(low < hue < high for hue, (low, high) in zip(hues, HUES, strict=True)):
+            return "odd colours", measures
+        measures |= character(self.layout, colour, confidence)
+        if measures["fringe"] > LARGEST_FRINGE:
+            return "hair over the forehead", measures
         if measures["rims"] > LARGEST_RIMS:
             return "glasses", measures
         if measures["asymmetry"] > LARGEST_ASYMMETRY:
@@ -244,17 +252,15 @@ class _Maker:
 def rims(layout: SkinLayout, colour: np.ndarray, confidence: np.ndarray) -> float:
     """How much fine dark and bright structure there is beside the eyes and over the nose: rims of glasses.
 
-    The mean contrast of lines a few millimetres wide on the bridge of the nose and on the temples, where faces
-    have few of them.
+    The mean contrast of lines a few millimetres wide on the bridge of the nose and on the temples, where
+    faces have few of them.
 
     Args:
         layout: of the skin.
         colour: (N, N, 3) linear RGB.
         confidence: (N, N).
     """
-    log = luminance(np.log(np.maximum(colour, 1e-3)))
-    unit = layout.size / 512
-    lines = np.abs(cv2.GaussianBlur(log, (0, 0), 1.5 * unit) - cv2.GaussianBlur(log, (0, 0), 5 * unit))
+    lines = _fine_contrast(layout, colour)
     x, y, _ = np.moveaxis(layout.positions, -1, 0)
     lids = layout.vertices[layout.lids]
     inner, outer = np.abs(lids[:, 0]).min(), np.abs(lids[:, 0]).max()
@@ -264,6 +270,39 @@ def rims(layout: SkinLayout, colour: np.ndarray, confidence: np.ndarray) -> floa
     chosen = (bridge | temples) & layout.covered & (layout.brow_mask < 0.05)
     weight = confidence * chosen
     return float((lines * weight).sum() / max(float(weight.sum()), 1e-6))
+
+
+def character(layout: SkinLayout, colour: np.ndarray, confidence: np.ndarray) -> dict[str, float]:
+    """What a face is like, so that mixtures are made of people who are alike.
+
+    Returns:
+        ``lips``: log red over green of the lips against the skin's (lipstick: above 0.5); ``beard``: log
+        brightness where beards grow against the cheeks'; ``fringe``: fine contrast of the forehead.
+    """
+    log = np.log(np.maximum(colour, 1e-3))
+    plain = layout.plain & (confidence > 0.5)
+    lips = (layout.lip_mask > 0.8) & (confidence > 0.5)
+    beard = (layout.beard_mask > 0.8) & (confidence > 0.5)
+    red, light = log[..., 0] - log[..., 1], luminance(log)
+    brows = min((float(layout.place[line, 1].min()) for line in layout.brows), default=0.0)
+    forehead = plain & (np.arange(layout.size)[:, None] < brows)
+    lines = _fine_contrast(layout, colour)
+
+    def middle(values: np.ndarray, mask: np.ndarray) -> float:
+        return float(np.median(values[mask])) if mask.any() else 0.0
+
+    return {
+        "lips": middle(red, lips) - middle(red, plain),
+        "beard": middle(light, beard) - middle(light, plain),
+        "fringe": float(lines[forehead].mean()) if forehead.any() else 0.0,
+    }
+
+
+def _fine_contrast(layout: SkinLayout, colour: np.ndarray) -> np.ndarray:
+    """(N, N) strength of lines and spots a few millimetres wide, in log brightness."""
+    log = luminance(np.log(np.maximum(colour, 1e-3)))
+    unit = layout.size / 512
+    return np.abs(cv2.GaussianBlur(log, (0, 0), 1.5 * unit) - cv2.GaussianBlur(log, (0, 0), 5 * unit))
 
 
 def write_person(path: Path, person: Person) -> None:
@@ -318,6 +357,8 @@ class Library:
     Attributes:
         names: of the portraits, sorted.
         tones: (P, 3) float32 log of each one's linear skin colour.
+        lips: (P,) float32, see `character`.
+        beards: (P,) float32, see `character`.
         identities: (P, K) float32 coefficients of the ICT face.
     """
 
@@ -339,6 +380,10 @@ class Library:
             self.names = tuple(person["name"] for person in people)
             self.tones = np.array([person["tone"] for person in people], np.float32).reshape(-1, 3)
             self.identities = np.array([person["identity"] for person in people], np.float32)
+            self.lips, self.beards = (
+                np.array([person["measures"][name] for person in people], np.float32)
+                for name in ("lips", "beard")
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{index}: no finished texture library ({error}); make one from a folder of portraits"

@@ -1,7 +1,7 @@
 """Colours of what an open mouth shows: teeth, gums, tongue and the lining of the mouth.
 
-Textures are baked from the neutral head: where a point lies in the mouth says how much light gets there.
-Renderers of plain surfaces know no occlusion, so the dark of the mouth is part of its colours.
+Textures are baked from the neutral head, so they suit any layout. How much light gets into the mouth is the
+renderer's business; what light is thrown back and forth between neighbouring teeth is not, and is painted.
 
 Legend: V vertices, F triangles, N side of the texture.
 """
@@ -24,8 +24,7 @@ SHADES = ((232, 224, 208), (226, 214, 190), (218, 204, 176), (224, 216, 204), (2
 SHADE_SHARES = (0.30, 0.28, 0.2, 0.14, 0.08)
 ROOT_CM = 0.35  # of a tooth beside the gum: yellower and darker
 EDGE_CM = 0.12  # of its cutting edge: translucent
-TEETH_DEPTH, MOUTH_DEPTH = 2.6, 2.4  # cm over which light fades to 1/e, behind the front teeth
-MELD = 0.5  # share of the tooth's own shade in its colour variation
+TEETH_DEPTH, MOUTH_DEPTH = 6.0, 7.0  # cm behind the front teeth over which colours darken to 1/e
 
 
 @dataclass(frozen=True)

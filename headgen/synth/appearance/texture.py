@@ -2,7 +2,8 @@
 
 Textures are linear RGB, float32, (N, N, 3), v down; confidence and masks are (N, N) float32 from 0 to 1.
 
-Legend: V vertices, U places of vertices in the texture (seams have several), F triangles, N side of the texture.
+Legend: V vertices, U places of vertices in the texture (seams have several), F triangles, N side of the
+texture.
 """
 
 from __future__ import annotations
@@ -261,7 +262,7 @@ class SkinLayout:
 
     @cached_property
     def plain(self) -> np.ndarray:
-        """(N, N) bool: skin of the face without brows, eyes, lips and beard, by which its colour is judged."""
+        """(N, N) bool: skin of the face without brows, eyes, lips and beard: its colour."""
         eyes = self.near(self.lids, 1.0) > 0.02
         odd = eyes | (self.brow_mask > 0.05) | (self.lip_mask > 0.05) | (self.beard_mask > 0.3)
         return (self.inner_face > 0.9) & ~odd
