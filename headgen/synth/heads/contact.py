@@ -1,8 +1,9 @@
 """Lids and lips: two lines of skin that meet and never pass through each other, whatever shapes add up.
 
-Frame of the neutral head; a gap is the way from the lower to the upper line.
+Lines are compared at `KNOTS` places between their corners, even along x; a gap is the way from the lower to
+the upper line there, along y and z.
 
-Legend: T frames, M vertices, K points of the upper line, N vertices around both lines.
+Legend: T frames, M vertices, K knots, U and L vertices of the upper and the lower line, N vertices around them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headgen.synth.heads.posing import follow_line
+from headgen.synth.heads.posing import along_line, follow_line
 
-VANISHING_CM = 0.05
-"""Gaps below this fade to nothing sideways too, so that crossing lines do not jump when they start to meet."""
+KNOTS = 33
+RIM_CM = 0.08
+"""Thickness of a lip's or a lid's edge: all of it goes with the line."""
+CLOSING_CM = 0.3
+"""Lines nearer to each other than this start to share one smooth curve: skin that touches has no notches."""
+SMOOTHING = 1.5  # knots, of that curve
 
 
 @dataclass(frozen=True)
@@ -23,27 +28,26 @@ class Contact:
     """An upper and a lower line that share their ends, and the skin that goes with them.
 
     Attributes:
-        upper: (K,) vertices of the upper line, from the picture's left to its right.
-        lower: (K, 2) for each of them the two vertices of the lower line between which it meets it.
-        lower_share: (K,) how far between the two.
-        vertices: (N,) that go with a line.
-        at: (N,) point of the upper line beside each vertex; the next one is at + 1.
-        share: (N,) how far between the two.
-        weights: (N,) how much each goes with a change of the gap: positive above, negative below.
+        upper: (U,) vertices of the upper line, from the picture's left to its right.
+        lower: (L,) vertices of the lower line; its ends are the upper line's.
+        above: (N1,) vertices that go with the upper line.
+        below: (N2,) vertices that go with the lower line.
+        above_weights: (N1,) how much, 0 to 1.
+        below_weights: (N2,) how much, 0 to 1.
+        upper_share: of a change of the gap that the upper line moves, 0 to 1.
     """
 
     upper: np.ndarray
     lower: np.ndarray
-    lower_share: np.ndarray
-    vertices: np.ndarray
-    at: np.ndarray
-    share: np.ndarray
-    weights: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    above_weights: np.ndarray
+    below_weights: np.ndarray
+    upper_share: float
 
     @classmethod
     def of(
         cls,
-        points: np.ndarray,
         opened: np.ndarray,
         upper: np.ndarray,
         lower: np.ndarray,
@@ -56,82 +60,96 @@ class Contact:
         """Works out who goes with which line.
 
         Args:
-            points: (M, 3) neutral vertices.
-            opened: (M, 3) the same with the lines well apart: tells what lies above and what below.
-            upper: (K,) vertices of the upper line, from left to right.
-            lower: (L,) vertices of the lower line; its ends are the upper line's.
+            opened: (M, 3) vertices with the lines well apart: tells what lies above and what below.
+            upper: (U,) vertices of the upper line, from left to right.
+            lower: (L,) vertices of the lower line.
             skin: vertices that may follow, falling off with their distance.
-            reach: cm, of that fall-off (Gaussian).
+            reach: cm, of that fall-off (Gaussian, from the rim on).
             upper_share: of a change of the gap that the upper line moves, 0 to 1.
             whole: vertices that follow their line wholly (lashes).
         """
-        along_upper, along_lower = _along(points[upper, 0]), _along(points[lower, 0])
-        before, between = _place(along_upper, along_lower)
-
         whole = np.zeros(0, int) if whole is None else whole
         vertices = np.concatenate([skin, whole])
-        trees = [cKDTree(opened[line]) for line in (upper, lower)]
-        above, below = (tree.query(opened[vertices]) for tree in trees)
-        is_upper = above[0] <= below[0]
-        distance = np.where(is_upper, above[0], below[0])
-        weights = np.exp(-((distance / reach) ** 2))
+        up, low = (cKDTree(opened[line]).query(opened[vertices])[0] for line in (upper, lower))
+        distance = np.maximum(np.minimum(up, low) - RIM_CM, 0)
+        weights = np.exp(-((distance / reach) ** 2)).astype(np.float32)
         weights[len(skin) :] = 1
-        weights *= np.where(is_upper, upper_share, upper_share - 1)
-        # lines are followed exactly, points between them by their place along x
-        at, share = _place(_fraction(points[vertices, 0], points[upper, 0]), along_upper)
-        chosen = np.abs(weights) > 0.01
+        near = weights > 0.01
+        above, below = near & (up <= low), near & (up > low)
         return cls(
             upper=upper.astype(np.int64),
-            lower=np.stack([lower[before], lower[before + 1]], 1).astype(np.int64),
-            lower_share=between.astype(np.float32),
-            vertices=vertices[chosen].astype(np.int64),
-            at=at[chosen].astype(np.int64),
-            share=share[chosen].astype(np.float32),
-            weights=weights[chosen].astype(np.float32),
+            lower=lower.astype(np.int64),
+            above=vertices[above].astype(np.int64),
+            below=vertices[below].astype(np.int64),
+            above_weights=weights[above],
+            below_weights=weights[below],
+            upper_share=upper_share,
         )
 
     @property
     def line_vertices(self) -> np.ndarray:
-        """(3 K,) all vertices that the gap depends on: upper, lower before, lower after."""
-        return np.concatenate([self.upper, self.lower[:, 0], self.lower[:, 1]])
+        """(U + L,) vertices of both lines."""
+        return np.concatenate([self.upper, self.lower])
 
-    def gap(self, on_lines: np.ndarray) -> np.ndarray:
-        """(..., K, 3) gap of the lines.
+    def lines(self, on_lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both lines at the knots.
 
         Args:
-            on_lines: (..., 3 K, 3) where `line_vertices` are.
+            on_lines: (U + L, 3) where `line_vertices` are.
+
+        Returns:
+            upper and lower line, each (K, 3).
         """
-        upper, before, after = np.split(on_lines, 3, axis=-2)
-        s = self.lower_share[:, None]
-        return upper - (1 - s) * before - s * after
+        upper, lower = on_lines[: len(self.upper)], on_lines[len(self.upper) :]
+        places = np.linspace(upper[0, 0], upper[-1, 0], KNOTS)
+        return along_line(upper, places), along_line(lower, places)
+
+    def gap(self, on_lines: np.ndarray) -> np.ndarray:
+        """(K, 3) gap at the knots; x is zero. Takes what `lines` takes."""
+        upper, lower = self.lines(on_lines)
+        gap: np.ndarray = upper - lower
+        return gap
 
     def change_gap(self, points: np.ndarray, wanted: np.ndarray) -> None:
         """Moves points (M, 3), in place, until the gap is as wanted (K, 3)."""
-        change = wanted - self.gap(points[self.line_vertices])
-        change[[0, -1]] = 0  # the corners are shared
-        follow_line(points, change.astype(np.float32), self.vertices, self.at, self.share, self.weights)
+        top, bottom = self.lines(points[self.line_vertices])
+        change = wanted - (top - bottom)
+        new_bottom = bottom - (1 - self.upper_share) * change
+        shut = np.clip(1 - wanted[:, 1:2] / CLOSING_CM, 0, 1)
+        new_bottom += shut * (_smoothed(new_bottom) - new_bottom)
+        new_top = new_bottom + wanted
+        for vertices, weights, move in (
+            (self.above, self.above_weights, new_top - top),
+            (self.below, self.below_weights, new_bottom - bottom),
+        ):
+            follow_line(points, move.astype(np.float32), vertices, weights, top[0, 0], top[-1, 0])
 
 
-def closing(gap: np.ndarray, closed: np.ndarray) -> np.ndarray:
-    """The gap (..., K, 3) that is left when lines are closed by a share (...) of their own opening.
+def closing(gap: np.ndarray, closed: float) -> np.ndarray:
+    """The gap (K, 3) that is left when lines are closed by a share of their own opening.
 
     Lines that had crossed before meet; so nothing closes further than shut.
     """
-    apart = np.clip(gap[..., 1] / VANISHING_CM, 0, 1)
-    return gap * (apart * (1 - closed[..., None]))[..., None]
+    apart = np.clip(gap[:, 1:2] / (np.abs(gap[:, 2:3]) + 1e-3), 0, 1)  # sideways offsets fade with the opening
+    left: np.ndarray = gap * (apart * (1 - closed))
+    return left
 
 
-def _along(x: np.ndarray) -> np.ndarray:
-    return _fraction(np.maximum.accumulate(x), x)
+def _smoothing_matrix() -> np.ndarray:
+    """(K, K) float32 that smooths along a line and leaves its ends."""
+    places = np.arange(KNOTS)
+    matrix = np.exp(-0.5 * ((places[:, None] - places) / SMOOTHING) ** 2)
+    matrix /= matrix.sum(1, keepdims=True)
+    edge = np.minimum(places, places[::-1]) / 3.0
+    share = np.clip(edge, 0, 1)[:, None]
+    return (share * matrix + (1 - share) * np.eye(KNOTS)).astype(np.float32)
 
 
-def _fraction(x: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """Places along a line's x, 0 at its left and 1 at its right end."""
-    return np.clip((x - line[0]) / (line[-1] - line[0]), 0, 1)
+_SMOOTH = _smoothing_matrix()
 
 
-def _place(x: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The knot before each place, and how far towards the next."""
-    before = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
-    width = np.maximum(knots[before + 1] - knots[before], 1e-6)
-    return before, np.clip((x - knots[before]) / width, 0, 1)
+def _smoothed(line: np.ndarray) -> np.ndarray:
+    """(K, 3) a line whose y and z are smooth, its ends where they were."""
+    out: np.ndarray = _SMOOTH @ line
+    out[:, 0] = line[:, 0]
+    return out

@@ -38,15 +38,10 @@ from headgen.synth.heads.skeleton import (
 )
 from headgen.synth.ict import (
     GUMS_QUADS,
-    GUMS_VERTICES,
-    LOWER_TEETH_VERTICES,
     SKIN_QUADS,
     SKIN_VERTICES,
     SOCKET_QUADS,
     TEETH_QUADS,
-    TONGUE_FLOOR,
-    TONGUE_TIP,
-    TONGUE_WIDTH,
 )
 from headgen.synth.ict import VERTICES as BODY_VERTICES
 
@@ -59,6 +54,7 @@ EYE_SOCKET_VERTICES = {"L": slice(13294, 13678), "R": slice(13678, 14062)}
 SCLERA_VERTICES = {"L": slice(21451, 22221), "R": slice(23021, 23791)}
 LASH_QUADS = slice(25304, 26384)
 LASH_VERTICES = slice(25351, 26719)
+TONGUE_TOP, TONGUE_UNDERSIDE = slice(16611, 17039), slice(16318, 16566)
 MATERIAL_QUADS = (
     ("skin", SKIN_QUADS),
     ("skin", EYE_SOCKET_QUADS),
@@ -87,8 +83,11 @@ The eye's axis lies about 5 degrees to the temple of the line of sight (angle ka
 where a face tracker sees them, on average, in portraits that look at the camera.
 """
 LIDS = {"R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER), "L": (LEFT_LID_UPPER, LEFT_LID_LOWER)}
+BLINK = {"R": "eyeBlinkRight", "L": "eyeBlinkLeft"}
+LOOK_DOWN = {"R": "eyeLookDownRight", "L": "eyeLookDownLeft"}
 UPPER_LID_SHARE = 0.85  # of a blink is the upper lid's way
 LID_REACH_CM, LIP_REACH_CM = 0.45, 0.35
+LIPS_TOUCH_CM = 0.1  # lip lines that are nearer than this are those of a closed mouth
 LID_SKIN_CM = 0.8  # how far off the eyeball skin still counts as lid
 LID_THICKNESS_CM = 0.04
 
@@ -100,9 +99,10 @@ upper lid's edge by about 30 degrees of its eyeball."""
 
 JAW_JOINT = np.array([0.0, 1.0, 0.5], np.float32)
 """Between the jaw's condyles, before the ears' canals."""
-TONGUE_LIFT_CM = 0.45  # speaking people hold it higher than the model does
+TONGUE_LIFT_CM = 0.15  # speaking people hold it higher than the model does
 TONGUE_OUT_CM = np.array([0.0, 0.3, 1.8], np.float32)
-TONGUE_ROOT = 4.5  # cm: z behind which the tongue stays where it is
+TONGUE_REACH = (4.5, 9.5)  # cm: z of the root, which stays where it is, and of the tip
+MOUTH_FLOOR = -5.2  # cm: y
 
 CHUNK = 32  # frames posed at a time
 
@@ -131,6 +131,9 @@ class IctModel:
         origin: (V,) vertex before doubling of each vertex. The first `BODY_VERTICES` of those are the model's
             own numbers.
         first: (M,) a vertex of each vertex before doubling; its inverse.
+        eye_vertices: vertices before doubling of the eyeball of each side, ``"L"`` and ``"R"``.
+        lash_roots: for each side the vertices before doubling of its lashes, and for each the vertex of the lid
+            that it stands on.
     """
 
     name = "ict"
@@ -164,7 +167,7 @@ class IctModel:
         self._template = neutral[kept].astype(np.float32)
         self._modes = identity[:, kept].astype(np.float32).reshape(self.identities, -1)
         jaw = expression["jawOpen"][kept].astype(np.float32)
-        self._tongue = _tongue(self._template, jaw)
+        self._tongue = _tongue(self._template)
         self._template[:, 1] += TONGUE_LIFT_CM * self._tongue
         self._shapes = self._arkit_shapes({k: v[kept].astype(np.float32) for k, v in expression.items()})
 
@@ -219,8 +222,7 @@ class IctModel:
         out = np.zeros((len(EXPRESSIONS), self._skin_count, 3), np.float32)
         for k, name in enumerate(EXPRESSIONS):
             if name == "tongueOut":
-                tip = np.clip((self._template[:, 2] - TONGUE_ROOT) / (TONGUE_TIP - TONGUE_ROOT), 0, 1)
-                out[k] = (self._tongue * tip)[:, None] * TONGUE_OUT_CM
+                out[k] = self._tongue[:, None] * TONGUE_OUT_CM
                 continue
             stem, side = name, ""
             for word in ("Left", "Right"):
@@ -234,12 +236,13 @@ class IctModel:
         names = tuple(MATERIALS)
         place = np.full(MODEL_VERTICES, -1)
         place[np.r_[0:BODY_VERTICES, LASH_VERTICES]] = np.arange(self._skin_count)
+        tongue = np.r_[TONGUE_TOP, TONGUE_UNDERSIDE]
         corners, places, materials = [], [], []
         for name, part in MATERIAL_QUADS:
             triangles = place[_triangles(quads[part])]
             numbers = np.full(len(triangles), names.index(name))
             if name == "gums":
-                numbers[self._tongue[triangles].mean(1) > 0.5] = names.index("tongue")
+                numbers[np.isin(triangles, tongue).any(1)] = names.index("tongue")
             corners.append(triangles)
             places.append(_texture_places(uv, name)[_triangles(quads_uv[part])])
             materials.append(numbers)
@@ -279,12 +282,12 @@ class IctModel:
         shapes = self._shapes.reshape(len(EXPRESSIONS), -1, 3)
         for name in ("eyeWideLeft", "eyeWideRight"):
             wide[: self._skin_count] += shapes[INDEX[name]]
-        self._lids, self._lid_skin, self._clearance, self._lash = {}, {}, {}, {}
+        self._lids, self._lid_skin, self._clearance, self._lash_rows, self.lash_roots = {}, {}, {}, {}, {}
         for side, (upper, lower) in LIDS.items():
             own = skin_vertices[rest[:SKIN_VERTICES, 0] * (1 if side == "L" else -1) > 0]
             own_lashes = lashes[rest[lashes, 0] * (1 if side == "L" else -1) > 0]
             self._lids[side] = Contact.of(
-                rest, wide, upper, lower, own,
+                wide, upper, lower, own,
                 reach=LID_REACH_CM, upper_share=UPPER_LID_SHARE, whole=own_lashes,
             )  # fmt: skip
             centre, radius = self.eye_placement(rest, side)
@@ -299,19 +302,18 @@ class IctModel:
             on_line = {int(vertex): k for k, vertex in enumerate(self._lid_skin[side])}
             line = line[[int(vertex) in on_line for vertex in line]]
             nearest = np.linalg.norm(rest[own_lashes][:, None] - rest[line], axis=2).argmin(1)
-            self._lash[side] = own_lashes, np.array([on_line[int(line[k])] for k in nearest])
+            self.lash_roots[side] = own_lashes, line[nearest]
+            self._lash_rows[side] = np.array([on_line[int(line[k])] for k in nearest])
         opened = rest.copy()
         opened[: self._skin_count] += 0.9 * jaw
         self._lips = Contact.of(
-            rest, opened, INNER_LIP_UPPER, INNER_LIP_LOWER, skin_vertices,
+            opened, INNER_LIP_UPPER, INNER_LIP_LOWER, skin_vertices,
             reach=LIP_REACH_CM, upper_share=0.5,
         )  # fmt: skip
-        # lines that cross a little in the neutral face mean nothing: other points of the lips touch there
-        self._lip_rest = np.minimum(self._lips.gap(rest[self._lips.line_vertices])[:, 1], 0)
+        self._lip_rest = self._lips.gap(rest[self._lips.line_vertices])
         lines = np.concatenate([self._lids[side].line_vertices for side in SIDES])
-        blink = [INDEX["eyeBlinkRight"], INDEX["eyeBlinkLeft"]]
         self._line_shapes = shapes[:, lines].copy()
-        self._line_shapes[blink] = 0
+        self._line_shapes[[INDEX[BLINK[side]] for side in SIDES]] = 0
 
     # ---- identity -----------------------------------------------------------------------------------------
 
@@ -347,6 +349,14 @@ class IctModel:
         """Centre (3,) and radius of the eyeball in neutral vertices (M, 3) before doubling."""
         return eyeball.placement(merged[self.eye_vertices[side]], self._rest_eye[side])
 
+    def close_lips(self, merged: np.ndarray) -> None:
+        """Brings the lips of neutral vertices (M, 3) before doubling together, in place."""
+        self._lips.change_gap(merged, self._lip_rest)
+
+    def landmark_shapes(self) -> np.ndarray:
+        """(E, 468, 3) how the expressions move the landmarks of the face tracker's mesh, irises left out."""
+        return self._shapes.reshape(len(EXPRESSIONS), -1, 3)[:, LANDMARK_VERTEX]
+
     # ---- pose ---------------------------------------------------------------------------------------------
 
     def coefficients(self, motion: HeadMotion) -> np.ndarray:
@@ -361,6 +371,9 @@ class IctModel:
             whole = LOOK_DEG[name.removesuffix("Left").removesuffix("Right")]
             out[:, INDEX[f"eyeLook{name}"]] += np.maximum(angle, 0) / whole
         out = np.minimum(out, 1)
+        for side in SIDES:
+            # lids that close need not come down for the gaze as well: both shapes at once would fold the skin
+            out[:, INDEX[LOOK_DOWN[side]]] *= 1 - out[:, INDEX[BLINK[side]]]
         out[:, INDEX["mouthClose"]] = np.minimum(out[:, INDEX["mouthClose"]], out[:, INDEX["jawOpen"]])
         return out
 
@@ -379,7 +392,8 @@ class IctModel:
             np.clip(motion.gaze, -MAX_GAZE_DEG, MAX_GAZE_DEG), np.zeros(len(motion)),
         ]))  # fmt: skip
         eyes = {side: self.eye_placement(merged, side) for side in SIDES}
-        wanted = self._lid_gaps(merged, coefficients)
+        lids = self._open_lids(merged, coefficients)
+        blinks = {side: coefficients[:, INDEX[BLINK[side]]] for side in SIDES}
 
         frames, count = len(motion), len(self.origin)
         vertices = np.empty((frames, count, 3), np.float32)
@@ -394,7 +408,8 @@ class IctModel:
                 points = merged.copy()
                 points[: self._skin_count] += move
                 for side in SIDES:
-                    self._move_eye(points, side, eyes[side], turned[t], wanted[side][t])
+                    gap = closing(self._lids[side].gap(lids[side][t]), blinks[side][t])
+                    self._move_eye(points, side, eyes[side], turned[t], gap)
                 self._part_lips(points)
                 skin(points, self._weights, transforms[t], placed)
                 vertex_normals(placed, self._triangles, directions)
@@ -407,16 +422,12 @@ class IctModel:
             torso_transform=transforms[:, 0],
         )
 
-    def _lid_gaps(self, merged: np.ndarray, coefficients: np.ndarray) -> dict[str, np.ndarray]:
-        """(T, K, 3) how far the lids of each side shall be apart."""
+    def _open_lids(self, merged: np.ndarray, coefficients: np.ndarray) -> dict[str, np.ndarray]:
+        """(T, U + L, 3) where the lines of each side's lids were without the blink."""
         lines = np.concatenate([self._lids[side].line_vertices for side in SIDES])
-        without_blink = merged[lines] + np.tensordot(coefficients, self._line_shapes, 1)
-        parts = np.split(without_blink, [len(self._lids[SIDES[0]].line_vertices)], axis=1)
-        blinks = [coefficients[:, INDEX[name]] for name in ("eyeBlinkRight", "eyeBlinkLeft")]
-        return {
-            side: closing(self._lids[side].gap(part), blink)
-            for side, part, blink in zip(SIDES, parts, blinks, strict=True)
-        }
+        moved = merged[lines] + np.tensordot(coefficients, self._line_shapes, 1)
+        parts = np.split(moved, [len(self._lids[SIDES[0]].line_vertices)], axis=1)
+        return dict(zip(SIDES, parts, strict=True))
 
     def _move_eye(
         self,
@@ -433,15 +444,14 @@ class IctModel:
             points, self._lid_skin[side], self._clearance[side], centre.astype(np.float32), np.float32(radius),
             turned @ self._rest_axis[side], eyeball.LIMBUS_COSINE, eyeball.CORNEA_MIDDLE, eyeball.CORNEA_RADIUS,
         )  # fmt: skip
-        lashes, roots = self._lash[side]
-        points[lashes] += moved[roots]
+        points[self.lash_roots[side][0]] += moved[self._lash_rows[side]]
 
     def _part_lips(self, points: np.ndarray) -> None:
         gap = self._lips.gap(points[self._lips.line_vertices])
         wanted = gap.copy()
-        wanted[:, 1] = np.maximum(gap[:, 1], self._lip_rest)
-        if (wanted != gap).any():
-            self._lips.change_gap(points, wanted)
+        # the neutral face's lips touch behind their lines, which stand a little apart
+        wanted[:, 1] = np.maximum(gap[:, 1], 0) * _smooth_step((gap[:, 1] - LIPS_TOUCH_CM) / LIPS_TOUCH_CM)
+        self._lips.change_gap(points, wanted)
 
     @staticmethod
     def _joints(bones: Bones, eyes: dict[str, tuple[np.ndarray, float]]) -> np.ndarray:
@@ -457,6 +467,11 @@ def _triangles(quads: np.ndarray) -> np.ndarray:
     return np.concatenate([quads[:, :3], second[:, [0, 2, 3]]])
 
 
+def _smooth_step(x: np.ndarray) -> np.ndarray:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
 def _texture_places(uv: np.ndarray, material: str) -> np.ndarray:
     """(U, 2) the model's texture places from tiles (v up) to one picture from 0 to 1 (v down)."""
     tile = np.floor(uv[:, 0])
@@ -466,12 +481,10 @@ def _texture_places(uv: np.ndarray, material: str) -> np.ndarray:
     return np.column_stack([u, 1 - uv[:, 1]])
 
 
-def _tongue(template: np.ndarray, jaw: np.ndarray) -> np.ndarray:
-    """(M',) 1 for the vertices of the tongue, fading towards its root, 0 elsewhere."""
-    x, y, z = template.T
-    gums = np.zeros(len(template), bool)
-    gums[GUMS_VERTICES] = True
-    way = np.linalg.norm(jaw, axis=1)
-    with_jaw = way > 0.5 * np.median(way[LOWER_TEETH_VERTICES])
-    inside = gums & with_jaw & (np.abs(x) < TONGUE_WIDTH / 2) & (z < TONGUE_TIP)
-    return np.where(inside, np.clip((y - TONGUE_FLOOR) / 0.4, 0, 1), 0).astype(np.float32)
+def _tongue(template: np.ndarray) -> np.ndarray:
+    """(M',) 1 for the vertices of the tongue, fading to 0 towards its root and the floor of the mouth."""
+    out = np.zeros(len(template), np.float32)
+    out[TONGUE_TOP] = 1
+    out[TONGUE_UNDERSIDE] = np.clip((template[TONGUE_UNDERSIDE, 1] - MOUTH_FLOOR) / 0.7, 0, 1)
+    root, tip = TONGUE_REACH
+    return out * np.clip((template[:, 2] - root) / (tip - root), 0, 1)

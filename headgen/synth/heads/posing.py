@@ -69,21 +69,46 @@ def double_seams(vertices, normals, origin, out_vertices, out_normals):  # type:
 
 
 @njit(cache=True, nogil=True)
-def follow_line(points, change, vertices, at, share, weights):  # type: ignore[no-untyped-def]
-    """Moves vertices by what a line beside them is moved by.
+def along_line(line, places):  # type: ignore[no-untyped-def]
+    """A line (U, 3), from left to right, at other places (K,) of x: (K, 3). Points that fall back are skipped."""
+    out = np.empty((places.shape[0], 3), np.float32)
+    before = 0
+    last = line.shape[0] - 1
+    for k in range(places.shape[0]):
+        x = places[k]
+        after = before + 1
+        while after < last and (line[after, 0] <= x or line[after, 0] <= line[before, 0]):
+            if line[after, 0] > line[before, 0]:
+                before = after
+            after += 1
+        width = line[after, 0] - line[before, 0]
+        share = min(max((x - line[before, 0]) / width, 0.0), 1.0) if width > 1e-6 else 1.0
+        out[k, 0] = x
+        for c in range(1, 3):
+            out[k, c] = (1 - share) * line[before, c] + share * line[after, c]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def follow_line(points, move, vertices, weights, left, right):  # type: ignore[no-untyped-def]
+    """Moves vertices by what the line beside them is moved by.
 
     Args:
         points: (M, 3), changed in place.
-        change: (K, 3) of the line's points.
+        move: (K, 3) of the line at places even along x.
         vertices: (N,) that follow.
-        at: (N,) int, point of the line before each vertex; the next one is at + 1.
-        share: (N,) how far between the two.
-        weights: (N,) how much each vertex follows, with sign.
+        weights: (N,) how much each follows.
+        left: x of the line's first place.
+        right: x of its last place.
     """
+    last = move.shape[0] - 1
     for n in range(vertices.shape[0]):
-        v, i, s = vertices[n], at[n], share[n]
+        v = vertices[n]
+        place = min(max((points[v, 0] - left) / (right - left), 0.0), 1.0) * last
+        i = min(int(place), last - 1)
+        s = place - i
         for k in range(3):
-            points[v, k] += weights[n] * ((1 - s) * change[i, k] + s * change[i + 1, k])
+            points[v, k] += weights[n] * ((1 - s) * move[i, k] + s * move[i + 1, k])
 
 
 @njit(cache=True, nogil=True)
