@@ -281,7 +281,7 @@ def _phones(
     samples: np.ndarray,
     rate: int,
 ) -> tuple[list[Phone], list[int]]:
-    """Phones and silences from the first sound to the last, and the number of the word that each belongs to."""
+    """Phones and silences from the first sound to the last, and the number of the word of each."""
     begins = np.array([begin for begin, _ in tokens])
     token = 0
     marks: list[tuple[str, bool, float, int]] = []  # symbol, stressed, start, word

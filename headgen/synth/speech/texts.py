@@ -24,8 +24,8 @@ SHORT_PAUSE, LONG_PAUSE = (0.16, 0.45), (0.62, 0.4)
 """Median in seconds and spread of the logarithm. The two kinds are the short and middling pauses of Campione
 and Veronis 2002, whose durations are about log-normal."""
 FILLER_RATE = 0.18
-"""Chance of a filler before a phrase: with phrases of seven words about 2.6 in 100 words, the rate of Bortfeld
-and others 2001."""
+"""Chance of a filler before a phrase: with phrases of seven words about 2.6 in 100 words, as Bortfeld and
+others 2001 counted."""
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ SENTIMENTS: dict[str, tuple[float, float, float, float]] = {
     "sad": (-6, 0.6, 0.87, 0.8),
     "surprised": (12, 1.6, 1.0, 1.1),
 }
-"""Added to the pitch, and factors of range, rate and volume. Directions after Murray and Arnott 1993, table 1.
-Our design: their amounts, which must suit espeak's scales."""
+"""Added to the pitch, and factors of range, rate and volume. Directions after Murray and Arnott 1993,
+table 1. Our design: their amounts, which must suit espeak's scales."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Voice:
         return self._with(self.rate * rate, self.pitch + pitch, self.range * span, self.volume * volume)
 
     def varied(self, rng: np.random.Generator) -> Voice:
-        """The same person a moment later: 4 % other in rate and volume, 1.5 in pitch (standard deviations)."""
+        """The same person a moment later: rate and volume vary by 4 %, pitch by 1.5 (standard deviations)."""
         rate, pitch, volume = rng.standard_normal(3) * (0.04, 1.5, 0.04)
         return self._with(self.rate * (1 + rate), self.pitch + pitch, self.range, self.volume * (1 + volume))
 
