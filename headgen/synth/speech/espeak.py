@@ -347,10 +347,10 @@ def _words(phones: list[Phone], owners: list[int], texts: list[str]) -> list[Wor
             sounding.setdefault(owner, []).append(phone)
     reported = sorted(sounding)
     words = []
-    for first, following in zip(reported, [*reported[1:], len(texts)], strict=True):
-        first = 0 if first == reported[0] else first  # signs before the first word, such as a dash
+    for number, following in zip(reported, [*reported[1:], len(texts)], strict=True):
+        first = 0 if number == reported[0] else number  # signs before the first word, such as a dash, join it
         shared = texts[first:following]
-        start, end = sounding[max(first, reported[0])][0].start, sounding[max(first, reported[0])][-1].end
+        start, end = sounding[number][0].start, sounding[number][-1].end
         edges = start + np.cumsum([0, *map(len, shared)]) / sum(map(len, shared)) * (end - start)
         words += [Word(t, float(a), float(b)) for t, a, b in zip(shared, edges, edges[1:], strict=False)]
     return words

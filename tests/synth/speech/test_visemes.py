@@ -121,7 +121,7 @@ def test_frames_show_the_same_curve_at_any_rate():
 def test_unknown_sounds_are_named_once(caplog):
     mouth(spoken(("ʘ", 0.1)))
     mouth(spoken(("ʘ", 0.1)))
-    assert [r.getMessage() for r in caplog.records if "ʘ" in r.getMessage()].__len__() == 1
+    assert sum("ʘ" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_talking_looks_like_talking():
