@@ -20,9 +20,9 @@ RESTING_RATE, SPEAKING_RATE = 17.0, 26.0
 INTERVAL_SPREAD = 0.7  # standard deviation of the intervals' logarithm: they are log-normal
 DOUBLE_SHARE, DOUBLE_GAP = 0.06, (0.33, 0.15)  # blinks that another follows; seconds to it
 PARTIAL_SHARE = 0.3  # of blinks do not close the eye
-CLOSING, HOLDING, OPENING = (0.115, 0.15), (0.02, 0.5), (0.44, 0.2)
+CLOSING, HOLDING, OPENING = (0.115, 0.15), (0.02, 0.5), (0.42, 0.2)
 """Seconds of the whole phases, median and spread of the logarithm; opening has a long tail."""
-SHIFT_FROM, SHIFT_FULL, SHIFT_CHANCE = 10.0, 30.0, 0.5
+SHIFT_FROM, SHIFT_FULL, SHIFT_CHANCE = 10.0, 30.0, 0.35
 """Degrees from which gaze shifts may come with a blink, at which they do so with the full chance (Evinger et
 al. 1994: the larger the shift, the likelier the blink)."""
 APART = 0.25  # seconds between the starts of two blinks at least

@@ -40,7 +40,7 @@ SACCADE_BASE, SACCADE_PER_DEGREE = 0.021, 0.0022
 Clark and Stark (1975); with a minimum-jerk course the peak speed of 10 degrees is 440 degrees/s."""
 TREMBLE_SECONDS, TREMBLE = 0.15, 0.1  # drift within a fixation; degrees
 HEAD_FROM = 8.0  # degrees of a look away that the eyes make alone
-HEAD_SHARE = 0.25  # of the rest is made by the head
+HEAD_SHARE = 0.2  # of the rest is made by the head
 HEAD_DELAY, HEAD_SECONDS = 0.06, (0.45, 0.2)  # the head sets off after the eyes
 EYE_LIMITS = np.array([32.0, 24.0])  # degrees against the head
 

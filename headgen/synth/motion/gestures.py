@@ -132,6 +132,11 @@ def _held(times: np.ndarray, onset: float, offset: float, start: float = 0.0) ->
     return bump(times, start, onset, room - onset - offset, offset)
 
 
+def _wane(times: np.ndarray, onset: float, offset: float) -> np.ndarray:
+    """As `_held`, but a seventh of it is lost along the way: nobody holds an expression quite still."""
+    return _held(times, onset, offset) * (1 - 0.14 * minimum_jerk(times / times[-1]))
+
+
 def _side(rng: np.random.Generator) -> float:
     return 1.0 if rng.random() < 0.5 else -1.0
 
@@ -185,23 +190,23 @@ def _tilt(out: HeadMotion, times: np.ndarray, strength: float, rng: np.random.Ge
 
 def _brow_raise(out: HeadMotion, times: np.ndarray, strength: float, rng: np.random.Generator) -> None:
     units = from_action_units({"AU1": strength, "AU2": strength, "AU5": 0.25 * strength})
-    _show(out, _held(times, 0.22, 0.38), _uneven(units, rng))
+    _show(out, _wane(times, 0.22, 0.38), _uneven(units, rng))
 
 
 def _frown(out: HeadMotion, times: np.ndarray, strength: float, rng: np.random.Generator) -> None:
     units = from_action_units({"AU4": strength, "AU7": 0.3 * strength})
-    _show(out, _held(times, 0.4, 0.6), _uneven(units, rng))
+    _show(out, _wane(times, 0.4, 0.6), _uneven(units, rng))
 
 
 def _smile(out: HeadMotion, times: np.ndarray, strength: float, rng: np.random.Generator) -> None:
-    curve = _held(times, SMILE_ONSET, SMILE_OFFSET)
+    curve = _wane(times, SMILE_ONSET, SMILE_OFFSET)
     cheeks = 0.8 * max(strength - 0.25, 0) / 0.75
     lips = max(strength - 0.5, 0) * 1.2
     _show(out, curve, _uneven(from_action_units({"AU12": strength, "AU6": cheeks, "AU25": lips}), rng))
 
 
 def _laugh(out: HeadMotion, times: np.ndarray, strength: float, rng: np.random.Generator) -> None:
-    whole = _held(times, 0.35, 0.6)
+    whole = _wane(times, 0.35, 0.6)
     face = from_action_units({"AU12": 0.5 + 0.5 * strength, "AU6": 0.4 + 0.5 * strength, "AU25": 0.5})
     _show(out, whole, _uneven(face, rng))
     first, last = 0.15 * times[-1], 0.85 * times[-1]

@@ -23,9 +23,9 @@ NOISE_BANDS = ((0.12, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 7.5))
 """Hz; those of `statistics.BANDS`, kept off standstill and off the highest frequencies of the frame rate."""
 SPEAKING_POWER = np.array(
     [
-        [0.15, 0.5, 2.2, 9.5, 13.0],
-        [4.5, 6.0, 11.0, 41.0, 21.0],
-        [2.6, 0.6, 1.2, 4.2, 5.5],
+        [0.05, 2.2, 6.0, 20.0, 20.0],
+        [9.0, 11.5, 17.0, 72.0, 38.0],
+        [4.2, 0.15, 2.6, 7.0, 8.3],
     ]
 )
 """(3, 5) velocity power by axis and band, (degrees/s)^2, of a person of liveliness 1 who speaks.
@@ -43,13 +43,13 @@ LISTENING = np.array([0.6, 0.6, 0.5, 0.35, 0.25])
 Our design: listeners keep still but for their gestures, which are added as events; speech moves the head
 nearly without pause (Hadar, Steiner and Rose 1984), most at syllable and stress rates.
 """
-ACTIVITY_SECONDS, ACTIVITY_SPREAD = 1.2, 0.5
+ACTIVITY_SECONDS, ACTIVITY_SPREAD = 1.2, 0.75
 
 POSTURE_PER_MINUTE = 2.0
 POSTURE_SPREAD = 0.7
 POSTURE_SECONDS = (1.3, 0.25)  # median and spread of the logarithm
-POSTURE_HEAD = np.array([3.0, 2.0, 2.5])  # degrees, standard deviation of a posture about upright
-POSTURE_TORSO = np.array([3.0, 1.5, 1.5])
+POSTURE_HEAD = np.array([2.5, 2.0, 2.0])  # degrees, standard deviation of a posture about upright
+POSTURE_TORSO = np.array([2.5, 1.5, 1.3])
 POSTURE_CENTIMETRES = np.array([1.2, 0.4, 1.2])
 SWAY_SECONDS, SWAY_CENTIMETRES = 1.5, np.array([0.25, 0.12, 0.25])  # what breathing and balance add
 

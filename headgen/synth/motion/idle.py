@@ -42,7 +42,7 @@ STYLES = {
     "natural": Style(),
     "lively": Style(2.2, 1.6, 1.15, 1.2, 1.15, 1.6),
 }
-SPREAD = Style(0.85, 0.4, 0.15, 0.25, 0.35, 0.4)
+SPREAD = Style(0.68, 0.4, 0.15, 0.25, 0.35, 0.4)
 """Differences between people of one style: standard deviations of the factors' logarithms. That of the head
 is the measured one ("head speed, spread of log between clips" of `statistics.summarise`)."""
 
@@ -109,7 +109,7 @@ def idle_motion(
     posed = posture(frames, fps, held, style.liveliness, style.posture)
     angles = posed.head + head_pose(frames, fps, moving, style.liveliness, speaking)
     share = (SPEAKING_AWAY if speaking else LISTENING_AWAY) * style.away
-    turning = HEAD_SHARE * min(style.liveliness, 2.5) ** 0.5
+    turning = HEAD_SHARE * min(style.liveliness, 2.5)
     looks = gaze(frames, fps, looking, angles + posed.torso, min(share, 0.8), style.gaze, turning)
     rate = (SPEAKING_RATE if speaking else RESTING_RATE) * style.blinks
     closure, blinked = blinks(frames, fps, lids, rate, blink_at, looks.shifts)

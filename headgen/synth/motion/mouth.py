@@ -13,7 +13,7 @@ SYLLABLES_PER_SECOND = 4.5
 SYLLABLE_SPREAD = 0.3  # of the logarithm of a syllable's length
 PHRASE, PAUSE = (1.8, 0.45), (0.4, 0.5)  # seconds, median and spread of the logarithm
 JAW = (0.24, 0.55)  # opening of a syllable's vowel, median and spread of the logarithm
-VOWELS = (
+VOWELS: tuple[tuple[float, dict[str, float]], ...] = (
     (0.30, {}),
     (0.20, {"mouthStretch": 0.5, "mouthLowerDown": 0.3}),
     (0.15, {"mouthFunnel": 0.5}),

@@ -46,6 +46,7 @@ class MotionStatistics:
 
     Attributes:
         seconds: length of the clip.
+        fps: frames/s.
         blinks, saccades, brow_raises: how many.
         open_seconds: time with open eyes, which the saccades were counted in.
         blink_durations, blink_closings, blink_openings: seconds, one per blink (see `LidClosure`).
@@ -65,6 +66,7 @@ class MotionStatistics:
     """
 
     seconds: float
+    fps: float
     blinks: int
     saccades: int
     brow_raises: int
@@ -125,6 +127,7 @@ def motion_statistics(coefficients: np.ndarray, fps: float) -> MotionStatistics:
     spoken = mouth[talks] if talked >= TALKED_ENOUGH else np.full(1, np.nan)
     return MotionStatistics(
         seconds=len(coefficients) / fps,
+        fps=fps,
         blinks=len(blinks),
         saccades=len(saccades),
         brow_raises=len(find_brow_raises(brows, fps)),
