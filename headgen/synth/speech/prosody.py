@@ -33,7 +33,7 @@ APERIODIC = 0.3
 """Without such a lag the deepest dip counts, up to here; above it a sound is unvoiced."""
 
 LOW_PERCENTILE, LOW_LASTS, LOW_AFTER = 0.26, 0.11, 0.7
-"""Ward and Tsukahara 2000, section 3.2, for English: percentile, seconds of it, seconds of speech before."""
+"""Ward and Tsukahara 2000, for English: percentile, seconds of it, seconds of speech before."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def pauses(loudness: np.ndarray, least: float = 0.2) -> list[Heard]:
 
 
 def low_pitch_regions(pitch: np.ndarray, loudness: np.ndarray) -> list[Heard]:
-    """Stretches of low pitch, the cue to back-channels of Ward and Tsukahara 2000 (section 3.2, P1 to P3).
+    """Stretches of low pitch, the cue to back-channels of Ward and Tsukahara 2000 (P1 to P3).
 
     The pitch lies below the 26th percentile of what was heard so far, for at least 110 ms, after at least
     700 ms of speech. Our design: unvoiced gaps of up to 40 ms do not end a region (voiceless consonants),

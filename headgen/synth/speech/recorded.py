@@ -81,8 +81,8 @@ def spectrum_to_expression(
 def _shapes(speech: Speech, style: MouthStyle) -> dict[str, np.ndarray]:
     """(M,) coefficients by shape.
 
-    Our design: the constants were set by hand so that opening, closing and width move as much and as fast as
-    on tracked faces of people who talk, and jaws as the phones of synthetic speech ask.
+    Our design: the constants were set by hand, by the phones of synthetic speech and a few tracked faces of
+    people who talk: the lips' gap varies as much and as fast as theirs, but is smaller on average.
     """
     power, hertz = _spectra(speech.samples, len(speech.loudness))
 

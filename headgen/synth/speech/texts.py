@@ -21,11 +21,12 @@ KINDS = ("phrase", "question", "filler", "laugh")
 """What a phrase is."""
 
 SHORT_PAUSE, LONG_PAUSE = (0.16, 0.45), (0.62, 0.4)
-"""Median in seconds and spread of the logarithm. The two kinds are the short and middling pauses of Campione
-and Veronis 2002, whose durations are about log-normal."""
+"""Median in seconds and spread of the logarithm. The two kinds are the brief (below .2 s) and medium (.2 to
+1 s) pauses of Campione and Veronis 2002; the logarithms of durations are normal in two parts in Demol and
+others 2007. Our design: the medians."""
 FILLER_RATE = 0.18
-"""Chance of a filler before a phrase: with phrases of seven words about 2.6 in 100 words, as Bortfeld and
-others 2001 counted."""
+"""Chance of a filler before a phrase. It makes about 3 in 100 words; spontaneous speech has 2 to 6, Bortfeld
+and others 2001 among those who counted."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Each sound has a target for every shape and, for each group of shapes (jaw, parting of the lips, rounding,
 spreading, tongue), a dominance: how much it insists on its target and how far that reaches back and forth in
 time. The blend is the mean of the targets weighted by the dominances (Cohen and Massaro 1993, "Modeling
-coarticulation in synthetic visual speech", equations 1 to 4 with c = 1). So a /t/, which does not care about
+coarticulation in synthetic visual speech", with c = 1). So a /t/, which does not care about
 the lips, is rounded in "too" and spread in "tea".
 
 Our design: (a) a sound is fully there for the middle half of its time, not for an instant, so that long

@@ -45,8 +45,8 @@ SENTIMENTS: dict[str, tuple[float, float, float, float]] = {
     "sad": (-6, 0.6, 0.87, 0.8),
     "surprised": (12, 1.6, 1.0, 1.1),
 }
-"""Added to the pitch, and factors of range, rate and volume. Directions after Murray and Arnott 1993,
-table 1. Our design: their amounts, which must suit espeak's scales."""
+"""Added to the pitch, and factors of range, rate and volume. Directions after Murray and Arnott 1993.
+Our design: their amounts, which must suit espeak's scales."""
 
 
 @dataclass(frozen=True)
