@@ -26,6 +26,7 @@ from headgen.synth.heads.expressions import expression
 from headgen.synth.heads.model import HeadMotion
 from headgen.synth.motion.blinks import SPEAKING_RATE
 from headgen.synth.speech.prosody import low_pitch_regions, pauses, voice_activity
+from headgen.synth.speech.recorded import spectrum_to_expression
 from headgen.synth.speech.track import CONTROL_RATE, Speech, Word
 from headgen.synth.speech.visemes import random_style, speech_to_expression
 
@@ -253,11 +254,13 @@ def perform(
     frames = round(speech.duration * fps)
     end = frames / fps
     heard = [(k, a, min(b, end), s, t) for k, a, b, s, t in speech_events(speech, said) if a < end - 0.05]
-    visemes = speech_to_expression(speech, fps, rng, random_style(rng), frames)
-    still = expression({})
-    body = Body(
-        int(rng.integers(2**62)), fps, True, float(np.exp(0.4 * rng.standard_normal())), still, np.zeros(3)
-    )
+    style = random_style(rng)
+    if speech.phones:
+        visemes = speech_to_expression(speech, fps, rng, style, frames)
+    else:
+        visemes = spectrum_to_expression(speech, fps, style, frames)
+    liveliness = float(np.clip(np.exp(0.4 * rng.standard_normal()), 0.4, 2.2))
+    body = Body(int(rng.integers(2**62)), fps, True, liveliness, expression({}), np.zeros(3))
     waiting = plan(said, heard, speech.duration, rng)
     found = [item for item in heard if item[0] != "laugh"]  # a laugh is an event where it is seen
     motions = []
@@ -266,8 +269,11 @@ def perform(
             act = waiting.pop(0)
             (stream,) = rng.spawn(1)
             if body.free(act.kind):
-                start, stop = body.begin(act.kind, act.strength, act.duration, stream)
-                found.append((act.kind, start, min(stop, end), act.strength, ""))
+                strength = act.strength
+                if "head" in PARTS_MOVED[act.kind]:  # gestures stand out from the restlessness around them
+                    strength = min(strength * max(liveliness, 1.0) ** 0.5, 1.0)
+                start, stop = body.begin(act.kind, strength, act.duration, stream)
+                found.append((act.kind, start, min(stop, end), strength, ""))
         motions.append(body.step(visemes[frame]))
     found.sort(key=lambda item: (item[1], item[0]))
     events = [Event(k, "speaker", a, b, s, number, text=t) for number, (k, a, b, s, t) in enumerate(found)]
