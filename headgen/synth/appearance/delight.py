@@ -16,7 +16,7 @@ ROUNDS = 8
 RIDGE = (0.0, 0.001, 0.01)  # per sample, on bands 0, 1 and 2 of the light
 FAR = 0.25  # relative residual beyond which a texel counts little (it is not plain skin)
 SHADING_RANGE = (0.4, 1.9)  # of the middle: what is divided out; beyond it noise would be blown up
-FLATTENED, FLATTENED_HUE = 0.75, 0.45  # share of broad changes of brightness and of hue taken away
+FLATTENED, FLATTENED_HUE = 0.75, 0.7  # share of broad changes of brightness and of hue taken away
 FLAT_REACH = 0.04  # how broad, of the texture's side
 HIGHLIGHT = 0.10  # log brightness above the neighbourhood at which a highlight begins
 HIGHLIGHT_KEPT = 0.35
@@ -105,18 +105,18 @@ def _broad_difference(
 
 
 def _flatten(layout: SkinLayout, colour: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Brings broad brightness and hue nearer to the face's middle one; not of brows, lips and beards."""
-    odd = np.maximum.reduce(
-        [layout.brow_mask, layout.lip_mask, layout.beard_mask, layout.near(layout.lids, 0.6)]
-    )
+    """Brings broad brightness and hue nearer to the face's middle one; beards may stay dark."""
+    odd = np.maximum.reduce([layout.brow_mask, layout.lip_mask, layout.near(layout.lids, 0.6)])
     weight = confidence * (1 - 0.97 * odd)
     reach = FLAT_REACH * layout.size
     log = np.log(colour)
     below = broad_blur(weight, reach)
     broad = broad_blur(log * weight[..., None], reach) / np.maximum(below, 1e-4)[..., None]
     away = broad - np.median(log[layout.plain & (confidence > 0.5)], 0)
-    light = luminance(away)[..., None]
-    away = FLATTENED * np.clip(light, -0.8, 0.8) + FLATTENED_HUE * np.clip(away - light, -0.4, 0.4)
+    light = luminance(away)
+    hue = np.clip(away - light[..., None], -0.5, 0.5)
+    light = np.where(light < 0, light * (1 - layout.beard_mask), light)
+    away = FLATTENED * np.clip(light, -0.8, 0.8)[..., None] + FLATTENED_HUE * hue
     return np.exp(log - np.clip(below / 0.15, 0, 1)[..., None] * away)
 
 

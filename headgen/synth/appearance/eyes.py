@@ -1,4 +1,4 @@
-"""Irises and the white of the eye, drawn from chance, in the layout of `headgen.synth.heads.eyeball`.
+"""Irises, the white of the eye and lashes, drawn from chance, in the layout of `headgen.synth.heads.eyeball`.
 
 The iris is painted on the eyeball's surface: seen from the front refraction lifts it there, and opaque
 surfaces then have their highlights where the cornea has them.
@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from headgen.synth.appearance.texture import to_linear, to_srgb
 from headgen.synth.heads.eyeball import IRIS_UV_RADIUS, LIMBUS_DEG
 
-IRIS_SIZE, SCLERA_SIZE = 256, 512
-POLAR = (192, 1024)  # radius and angle of the iris before it is rolled up
+IRIS_SIZE, SCLERA_SIZE, LASH_SIZE = 256, 512, 512
+POLAR = (96, 512)  # radius and angle of the iris before it is rolled up
 LIMBUS_UV = LIMBUS_DEG / 360  # radius of the iris's border in the sclera's texture
-IRIS_LIGHT = 0.75  # the iris lies deeper than the cornea
+IRIS_LIGHT = 0.62  # the iris lies deeper than the cornea
 
 IRISES: dict[str, tuple[float, tuple[int, int, int], tuple[int, int, int], float]] = {
     "dark brown": (0.50, (48, 29, 18), (64, 38, 21), 0.25),
@@ -148,15 +151,15 @@ def _iris_polar(colour: EyeColour, rng: np.random.Generator) -> np.ndarray:
     rows, columns = POLAR
     radius = (np.arange(rows, dtype=np.float32) / (rows - 1))[:, None]
     across = (radius - colour.pupil) / (1 - colour.pupil)  # 0 at the pupil, 1 at the limbus
-    fine = _wrapped_noise(rng, (14.0, 1.2))
-    coarse = _wrapped_noise(rng, (30.0, 6.0))
-    blotch = _wrapped_noise(rng, (22.0, 40.0))
-    collarette = 0.32 + 0.05 * _wrapped_noise(rng, (60.0, 12.0))[:1] + 0.02 * coarse[:1]
+    fine = _wrapped_noise(rng, (7.0, 0.6))
+    coarse = _wrapped_noise(rng, (15.0, 3.0))
+    blotch = _wrapped_noise(rng, (11.0, 20.0))
+    collarette = 0.32 + 0.05 * _wrapped_noise(rng, (30.0, 6.0))[:1] + 0.02 * coarse[:1]
     inside = 1 / (1 + np.exp(np.clip((across - collarette) / 0.05, -30, 30)))
     outer, inner = to_linear(np.array(colour.outer) / 255), to_linear(np.array(colour.inner) / 255)
     base = outer * (1 - inside[..., None]) + inner * inside[..., None]
     fibre = 0.55 * fine + 0.35 * coarse + 0.25 * blotch
-    crypts = np.clip(_wrapped_noise(rng, (9.0, 10.0)) - 1.6, 0, 1) * (1 - inside)
+    crypts = np.clip(_wrapped_noise(rng, (4.5, 5.0)) - 1.6, 0, 1) * (1 - inside)
     light = np.exp(0.55 * colour.fibres * fibre - 0.5 * crypts)
     light = light * (1 + 0.25 * np.exp(-(((across - collarette) / 0.07) ** 2)) * colour.fibres)
     ring = np.clip((across - 0.78) / 0.22, 0, 1) ** 1.5
@@ -188,3 +191,64 @@ def _veins(rng: np.random.Generator, size: int) -> np.ndarray:
         cv2.polylines(mask, [np.round(line * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, shift=4)
         out = np.maximum(out, thick * mask.astype(np.float32) / 255)
     return cv2.GaussianBlur(out, (0, 0), 0.8)
+
+
+def lash_texture(
+    neutral: np.ndarray,
+    triangles: np.ndarray,
+    uv: np.ndarray,
+    eyeballs: np.ndarray,
+    rng: np.random.Generator,
+    density: float = 1.0,
+    colour: tuple[int, int, int] = (26, 19, 16),
+    size: int = LASH_SIZE,
+) -> np.ndarray:
+    """(size, size, 4) uint8 sRGB and alpha: lashes on strips that stand off the lids.
+
+    Args:
+        neutral: (V, 3) of the person.
+        triangles: (F, 3) of the strips; each strip is a rectangle of the layout, its length along u.
+        uv: (V, 2), v down.
+        eyeballs: vertices of the eyeballs: a strip's edge nearer to them is where its lashes grow.
+        rng: source of chance.
+        density: number and length of lashes, 1 is usual.
+        colour: sRGB.
+        size: of the texture.
+    """
+    alpha = np.zeros((size, size), np.uint8)
+    away = cKDTree(neutral[eyeballs]).query(neutral)[0] if len(eyeballs) else np.zeros(len(neutral))
+    eye_heights = neutral[eyeballs, 1].mean() if len(eyeballs) else 0.0
+    for strip in _strips(triangles):
+        low, high = uv[strip].min(0), uv[strip].max(0)
+        below = uv[strip, 1] > (low[1] + high[1]) / 2
+        root_below = away[strip][below].mean() < away[strip][~below].mean()
+        root, tip = (high[1], low[1]) if root_below else (low[1], high[1])
+        upper = neutral[strip, 1].mean() > eye_heights
+        count = round((50 if upper else 26) * density)
+        # lashes grow so densely that their roots make a line, which also shows where a closed eye is
+        band = root + (0.16 if upper else 0.07) * (tip - root)
+        corners = np.array([(low[0], root), (high[0], root), (high[0], band), (low[0], band)]) * size
+        cv2.fillPoly(alpha, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        length = (0.8 if upper else 0.5) * np.exp(rng.normal(0, 0.12, count)) * density**0.5
+        at = (
+            np.linspace(low[0], high[0], count + 2)[1:-1]
+            + rng.normal(0, 0.2 / count, count) * (high - low)[0]
+        )
+        lean = rng.normal(0, 0.012, count)
+        for x, reach, slant in zip(at, np.clip(length, 0.2, 1), lean, strict=True):
+            end = root + reach * (tip - root)
+            width = (0.0015 if upper else 0.0012) * (0.7 + 0.3 * density)
+            corners = np.array([(x - width, root), (x + width, root), (x + slant, end)]) * size
+            cv2.fillPoly(alpha, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    out = np.empty((size, size, 4), np.uint8)
+    out[..., :3], out[..., 3] = colour, alpha
+    return out
+
+
+def _strips(triangles: np.ndarray) -> list[np.ndarray]:
+    """Vertices of each connected piece of a mesh."""
+    used, compact = np.unique(triangles, return_inverse=True)
+    edges = compact.reshape(-1, 3)[:, [0, 1, 1, 2]].reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(used),) * 2)
+    count, piece = connected_components(graph, directed=False)
+    return [used[piece == k] for k in range(count)]

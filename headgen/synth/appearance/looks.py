@@ -6,7 +6,13 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headgen.synth.appearance.eyes import EyeColour, draw_eye_colour, iris_texture, sclera_texture
+from headgen.synth.appearance.eyes import (
+    EyeColour,
+    draw_eye_colour,
+    iris_texture,
+    lash_texture,
+    sclera_texture,
+)
 from headgen.synth.appearance.mouth import (
     MouthColour,
     draw_mouth_colour,
@@ -23,7 +29,7 @@ GLOSS = {
     "tongue": (0.5, 0.42), "socket": (0.4, 0.45), "lashes": (0.1, 0.6),
 }  # fmt: skip
 """Strength and width of highlights; the skin's are drawn."""
-SKIN_GLOSS, SKIN_ROUGHNESS = (0.45, 0.95), (0.42, 0.58)
+SKIN_GLOSS, SKIN_ROUGHNESS = (0.3, 0.7), (0.46, 0.62)
 TONGUE_ROUGH = 0.10
 SEAM_REACH_CM = 2.0  # how far the face's own blotches go on behind its edge
 INNER_LID = (150, 84, 76)  # sRGB of the wet skin behind the lids
@@ -38,6 +44,7 @@ def head_surfaces(
     lightness: float = 0.7,
     eyes: EyeColour | None = None,
     mouth: MouthColour | None = None,
+    lashes: float = 1.0,
 ) -> list[Surface]:
     """Everything of a bare head that is to be drawn, one surface a material.
 
@@ -50,13 +57,12 @@ def head_surfaces(
         lightness: of the skin, 0 (darkest) to 1 (lightest): eyes and gums go with it.
         eyes: colour of the eyes; drawn if None.
         mouth: colours of teeth, gums and tongue; drawn if None.
+        lashes: how many and how long they are, 1 is usual, 1.4 for mascara.
     """
     topology = model.topology
     eyes = draw_eye_colour(rng, lightness) if eyes is None else eyes
     mouth = draw_mouth_colour(rng, lightness) if mouth is None else mouth
     skin = ict_skin(model, neutral, albedo) if isinstance(model, IctModel) else albedo
-    lash = rng.random()
-    lash_colour = [round(a + lash * (b - a)) for a, b in zip(*LASH_COLOURS, strict=True)]
     front = neutral[np.unique(topology.triangles[topology.of("teeth")]), 2].max(initial=-np.inf)
     if not np.isfinite(front):
         front = neutral[topology.landmarks_68[60:], 2].mean()
@@ -78,7 +84,9 @@ def head_surfaces(
             elif material == "iris":
                 texture = iris_texture(eyes, rng)
             elif material == "lashes":
-                texture = np.array([[[*lash_colour, 255]]], np.uint8)
+                balls = np.unique(topology.triangles[topology.of("sclera", "iris")])
+                colour = tuple(int(c) for c in rng.uniform(*LASH_COLOURS))
+                texture = lash_texture(*place, balls, rng, lashes, colour)
             else:
                 colour = {"socket": mouth.lining, "gums": mouth.gums, "tongue": mouth.tongue}[material]
                 rough = TONGUE_ROUGH if material == "tongue" else 0.05
@@ -101,9 +109,8 @@ def head_surfaces(
 def ict_skin(model: IctModel, neutral: np.ndarray, face: np.ndarray) -> np.ndarray:
     """(N, N / `FACE_TILE`, 3) float32 linear RGB of all skin of the ICT face from the texture of its face.
 
-    The colours of neck and skull continue those at the edge of the face and even out; grain is mirrored from the
-    face.
-    Behind the lids skin is red and wet.
+    Neck and skull continue the colours at the edge of the face and even out; their grain is the face's,
+    mirrored. Behind the lids skin is red and wet.
 
     Args:
         model: the ICT face.

@@ -34,6 +34,7 @@ MELANIN = np.array([-0.40, -0.72, -1.0], np.float32)
 LEAST_PEOPLE = 6
 BROAD, MIDDLE = 0.030, 0.0075  # sizes that divide the bands, of the texture's side
 BROAD_KEPT = 0.6  # broad blotches are partly light that was not taken out
+HUE_KEPT = 0.6  # of the middle structure: at the outline of faces it is the camera's
 DARKEST = 0.008  # linear: hair of brows and beards reflects that much
 ALIKE_TONE, ALIKE_LIPS, ALIKE_BEARD = 0.35, 0.15, 0.15  # how far people in a mixture may differ
 
@@ -145,8 +146,13 @@ def _mix(layout: SkinLayout, people: list[Person], rng: np.random.Generator) -> 
     middle = (w * bands[2][1] + (1 - w) * bands[3][1]) * (gain + (1 - gain) * layout.lip_mask[..., None])
     fine = bands[3 if rng.random() < 0.5 else 4][2]
     own = whole[..., None]
-    middle = middle * (1 - own) + own * bands[4][1]
-    fine = fine * (1 - own) + own * bands[4][2]
+    # brows are seen small and smeared in portraits; some are coloured besides
+    brows = 1 + layout.brow_mask[..., None] * rng.uniform(0.0, 0.5)
+    middle = middle * (1 - own) + own * brows * bands[4][1]
+    fine = fine * (1 - own) + own * brows * bands[4][2]
+    lips = layout.lip_mask[..., None]
+    grey = luminance(middle)[..., None]
+    middle = grey + (lips + (1 - lips) * HUE_KEPT) * (middle - grey)
     return np.asarray(broad + middle + fine, np.float32)
 
 
