@@ -1,0 +1,225 @@
+"""From triangle numbers on a grid of points to surface points: place, texture place, normal, light.
+
+A grid of scale s has s points per pixel and direction; every pixel's centre is one of them, so that ground
+truth and colour come from one pass over the triangles. Values of samples are stored channel by channel, as a
+CPU's vector instructions want them.
+
+Legend: T frames, W vertices, F triangles, A attributes, N samples, H x W pixels, G x K grid points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headgen.synth.render.rasterise import SNAP, Mesh, edge_weights, edges, njit, snap
+from headgen.synth.render.scene import Camera
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points of surfaces.
+
+    Attributes:
+        frame: (N,) int64.
+        triangle: (N,) int64.
+        surface: (N,) int64.
+        barycentric: (3, N) float32, perspective-correct, from 0 to 1.
+        depth: (N,) float32 cm.
+        place: (2, N) float32 u, v in pixels of the picture.
+        uv: (2, N) float32.
+        normal: (3, N) float32 unit vectors; towards the camera on two-sided surfaces.
+        light: (N,) float32 share of the light around that reaches the point.
+        strand: (3, N) float32 direction of strands, zero where there are none; None without strands.
+    """
+
+    frame: Tensor
+    triangle: Tensor
+    surface: Tensor
+    barycentric: Tensor
+    depth: Tensor
+    place: Tensor
+    uv: Tensor
+    normal: Tensor
+    light: Tensor
+    strand: Tensor | None
+
+    def first(self, count: int) -> Samples:
+        """The first ones."""
+        values = (None if value is None else value[..., :count] for value in vars(self).values())
+        return Samples(*values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Points of the picture at which surfaces are seen: at every multiple of 1 / s pixel.
+
+    Attributes:
+        scale: s.
+        size: (G, K) = (s (H + 1) - 1, s (W + 1) - 1); pixel (0, 0) has its centre at point (s - 1, s - 1).
+        points: (T, W, 3) float64 vertices in units of the grid, depth in cm.
+    """
+
+    scale: int
+    size: tuple[int, int]
+    points: Tensor
+
+    def centres(self, values: Tensor) -> Tensor:
+        """(T, H, W) view of values (T, G, K) at the pixels' centres."""
+        s = self.scale
+        return values[:, s - 1 : self.size[0] - s + 1 : s, s - 1 : self.size[1] - s + 1 : s]
+
+
+def project(points: Tensor, camera: Camera) -> Tensor:
+    """(T, W, 3) float64 u, v in pixels and depth in cm, as `Camera.project`."""
+    x, y, z = points.double().unbind(-1)
+    ex, ey, ez = camera.eye
+    depth = ez - z
+    scale = camera.focal / depth
+    u = camera.centre[0] + scale * (x - ex)
+    v = camera.centre[1] - scale * (y - ey)
+    return torch.stack([u, v, depth], -1)
+
+
+def grid(projected: Tensor, camera: Camera, scale: int) -> Grid:
+    """A grid of `scale` points per pixel and direction over projected vertices."""
+    height, width = camera.size
+    points = projected.clone()
+    points[..., :2] = projected[..., :2] * scale + (scale - 1)
+    return Grid(scale, (scale * (height + 1) - 1, scale * (width + 1) - 1), points)
+
+
+def interpolate(
+    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+) -> Samples:
+    """Surface points seen at grid points.
+
+    Args:
+        grid: the grid.
+        where: (N,) flat numbers of grid points over all frames.
+        triangle: (N,) int64 triangle seen at each.
+        mesh: the triangles.
+        attributes: (T, W, 3 or 6) float32 normal and, if anything has them, direction of strands.
+        crease: (T, H, W) float32 light in creases.
+    """
+    how = _interpolate_numba if where.device.type == "cpu" else interpolate_torch
+    return how(grid, where, triangle, mesh, attributes, crease)
+
+
+def interpolate_torch(
+    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+) -> Samples:
+    """The same on any device; see `interpolate`."""
+    points, (height, width), s = grid.points, grid.size, grid.scale
+    frame = torch.div(where, height * width, rounding_mode="floor")
+    y = torch.div(where, width, rounding_mode="floor") - frame * height
+    x = where % width
+    flat = (mesh.triangles[triangle] + (frame * points.shape[1])[:, None]).view(-1)
+    corners = snap(points.view(-1, 3)[flat]).view(-1, 3, 3)
+    right, down, area = edges(corners)
+    weights, total = edge_weights(corners, right, down, x, y)
+    share = weights * corners[..., 2] / total[:, None]
+    uv = (mesh.corner_uv[triangle] * share[..., None]).sum(1).float()
+    values = attributes.view(-1, attributes.shape[-1])[flat].view(len(x), 3, -1)
+    values = (values * share[..., None]).sum(1).float().t().contiguous()
+    length = values[:3].norm(dim=0).clamp(min=1e-9)
+    values[:3] /= torch.where(mesh.two_sided[triangle] & (area < 0), -length, length)
+    u, v = (x - (s - 1)) / s, (y - (s - 1)) / s
+    row, column = (v + 0.5).floor().long(), (u + 0.5).floor().long()
+    row, column = row.clamp(0, crease.shape[1] - 1), column.clamp(0, crease.shape[2] - 1)
+    return Samples(
+        frame,
+        triangle,
+        mesh.surface[triangle],
+        share.float().t().contiguous(),
+        (area.abs() / total).float(),
+        torch.stack([u, v]).float(),
+        uv.t().contiguous(),
+        values[:3],
+        crease[frame, row, column],
+        values[3:] if len(values) > 3 else None,
+    )
+
+
+def _interpolate_numba(
+    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+) -> Samples:
+    """The same on one core, in one pass; see `interpolate`."""
+    count, width = len(where), attributes.shape[2]
+    frame, share, depth = (
+        np.empty(count, np.int64),
+        np.empty((3, count), np.float32),
+        np.empty(count, np.float32),
+    )
+    place, uv = np.empty((2, count), np.float32), np.empty((2, count), np.float32)
+    values, light = np.empty((width, count), np.float32), np.empty(count, np.float32)
+    _interpolate(
+        grid.points.numpy(),
+        grid.size[0],
+        grid.size[1],
+        grid.scale,
+        mesh.triangles.numpy(),
+        mesh.two_sided.numpy(),
+        mesh.corner_uv.numpy(),
+        attributes.numpy(),
+        crease.numpy(),
+        where.numpy(),
+        triangle.numpy(),
+        frame,
+        share,
+        depth,
+        place,
+        uv,
+        light,
+        values,
+    )
+    strands = torch.from_numpy(values[3:]) if width > 3 else None
+    surface = mesh.surface.index_select(0, triangle)
+    arrays = (share, depth, place, uv, values[:3], light)
+    return Samples(torch.from_numpy(frame), triangle, surface, *map(torch.from_numpy, arrays), strands)
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(  # type: ignore[no-untyped-def]
+    points, rows, columns, scale, triangles, two_sided, corner_uv, attributes, crease, where, triangle,
+    frame, share, depth, place, uv, light, values,
+):  # fmt: skip
+    """See `interpolate`."""
+    width = attributes.shape[2]
+    mixed = np.empty(width)
+    for n in range(len(where)):
+        t, rest = divmod(where[n], rows * columns)
+        row, column = divmod(rest, columns)
+        f = triangle[n]
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        ax, ay = np.rint(points[t, a, 0] * SNAP), np.rint(points[t, a, 1] * SNAP)
+        bx, by = np.rint(points[t, b, 0] * SNAP), np.rint(points[t, b, 1] * SNAP)
+        cx, cy = np.rint(points[t, c, 0] * SNAP), np.rint(points[t, c, 1] * SNAP)
+        x, y = column * SNAP, row * SNAP
+        wa = (cy - by) * (x - bx) + (bx - cx) * (y - by)
+        wb = (ay - cy) * (x - cx) + (cx - ax) * (y - cy)
+        wc = (by - ay) * (x - ax) + (ax - bx) * (y - ay)
+        area = wa + wb + wc
+        wa, wb, wc = wa / points[t, a, 2], wb / points[t, b, 2], wc / points[t, c, 2]
+        total = wa + wb + wc
+        wa, wb, wc = wa / total, wb / total, wc / total
+        share[0, n], share[1, n], share[2, n] = wa, wb, wc
+        depth[n] = area / total
+        for k in range(2):
+            uv[k, n] = wa * corner_uv[f, 0, k] + wb * corner_uv[f, 1, k] + wc * corner_uv[f, 2, k]
+        for k in range(width):
+            mixed[k] = wa * attributes[t, a, k] + wb * attributes[t, b, k] + wc * attributes[t, c, k]
+        length = max(np.sqrt(mixed[0] ** 2 + mixed[1] ** 2 + mixed[2] ** 2), 1e-9)
+        if two_sided[f] and area < 0:
+            length = -length
+        u, v = (column - (scale - 1)) / scale, (row - (scale - 1)) / scale
+        py = min(max(int(np.floor(v + 0.5)), 0), crease.shape[1] - 1)
+        px = min(max(int(np.floor(u + 0.5)), 0), crease.shape[2] - 1)
+        light[n] = crease[t, py, px]
+        frame[n] = t
+        place[0, n], place[1, n] = u, v
+        for k in range(width):
+            values[k, n] = mixed[k] / length if k < 3 else mixed[k]
