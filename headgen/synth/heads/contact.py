@@ -3,7 +3,8 @@
 Lines are compared at `KNOTS` places between their corners, even along x; a gap is the way from the lower to
 the upper line there, along y and z.
 
-Legend: T frames, M vertices, K knots, U and L vertices of the upper and the lower line, N vertices around them.
+Legend: T frames, M vertices, K knots, U and L vertices of the upper and the lower line, N vertices around
+    them.
 """
 
 from __future__ import annotations
@@ -130,7 +131,9 @@ def closing(gap: np.ndarray, closed: float) -> np.ndarray:
 
     Lines that had crossed before meet; so nothing closes further than shut.
     """
-    apart = np.clip(gap[:, 1:2] / (np.abs(gap[:, 2:3]) + 1e-3), 0, 1)  # sideways offsets fade with the opening
+    apart = np.clip(
+        gap[:, 1:2] / (np.abs(gap[:, 2:3]) + 1e-3), 0, 1
+    )  # sideways offsets fade with the opening
     left: np.ndarray = gap * (apart * (1 - closed))
     return left
 

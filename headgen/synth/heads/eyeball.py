@@ -37,8 +37,8 @@ class Eyeball:
         iris: (F1, 3) triangles, counter-clockwise from outside.
         sclera: (F2, 3) the same.
         iris_uv: (N, 2) texture place of each vertex on the iris: its front view, see `IRIS_UV_RADIUS`.
-        sclera_uv: (N, 2) texture place on the sclera: centre (0.5, 0.5), radius in proportion to the angle from
-            the axis, 0.5 at 180 degrees.
+        sclera_uv: (N, 2) texture place on the sclera: centre (0.5, 0.5), radius in proportion to the angle
+            from the axis, 0.5 at 180 degrees.
         pupil: vertex in the middle of the iris.
         limbus: (4,) vertices at the border of the iris: the picture's right, top, left, bottom (the tracker's
             order).
@@ -117,7 +117,7 @@ def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def placement(vertices: np.ndarray, template: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre (3,) and scale that take a centred template (N, 3) nearest to vertices (N, 3), without turning."""
+    """Centre (3,) and scale that bring a template (N, 3) nearest to vertices (N, 3), without turning."""
     offset = template - template.mean(0)
     scale = float((offset * (vertices - vertices.mean(0))).sum() / (offset**2).sum())
     return vertices.mean(0) - scale * template.mean(0), scale

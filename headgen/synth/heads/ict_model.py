@@ -2,7 +2,8 @@
 
 Our design, where it differs from the model's files: eyeballs are our own (`eyeball`), set where the model has
 its own, because those hide the iris behind a cornea that would have to be transparent; texture places of all
-materials lie between 0 and 1 (see `IctModel`); lids are kept on the eyeball and from passing through each other.
+materials lie between 0 and 1 (see `IctModel`); lids are kept on the eyeball and from passing through each
+other.
 
 Legend: T frames, M vertices before texture seams double them, V after, K identities, E = 52 expressions.
 """
@@ -17,7 +18,6 @@ from headgen.errors import InputError
 from headgen.synth.correspondence import (
     INNER_LIP_LOWER,
     INNER_LIP_UPPER,
-    LANDMARK_VERTEX,
     LEFT_LID_LOWER,
     LEFT_LID_UPPER,
     RIGHT_LID_LOWER,
@@ -36,6 +36,7 @@ from headgen.synth.heads.skeleton import (
     neck_weights,
     rotations,
 )
+from headgen.synth.heads.tracked_vertices import TRACKED_VERTEX
 from headgen.synth.ict import (
     GUMS_QUADS,
     SKIN_QUADS,
@@ -76,11 +77,11 @@ FACE_TILE = 0.64
 """Share of the skin's texture, from the left, that the face takes; skull, neck and sockets take the rest."""
 
 SIDES = ("R", "L")  # as the eyes stand in the picture, from the left
-EYE_TURNED_OUT_DEG = 5.5
-"""How far outwards an eyeball points that looks straight ahead.
+EYE_REST_DEG = {"R": (-5.5, -3.5), "L": (5.5, -3.5)}
+"""Yaw and pitch at which an eyeball points that looks straight ahead.
 
-The eye's axis lies about 5 degrees to the temple of the line of sight (angle kappa); this value puts the irises
-where a face tracker sees them, on average, in portraits that look at the camera.
+The eye's axis lies about 5 degrees to the temple of the line of sight (angle kappa); these values put the
+irises where a face tracker sees them, on average, in portraits that look at the camera.
 """
 LIDS = {"R": (RIGHT_LID_UPPER, RIGHT_LID_LOWER), "L": (LEFT_LID_UPPER, LEFT_LID_LOWER)}
 BLINK = {"R": "eyeBlinkRight", "L": "eyeBlinkLeft"}
@@ -94,8 +95,8 @@ LID_THICKNESS_CM = 0.04
 MAX_GAZE_DEG = 40.0
 LOOK_DEG = {"Out": 40.0, "In": 40.0, "Up": 30.0, "Down": 30.0}
 """Gaze at which the lids' eyeLook shapes are whole. Lids follow the eye up and down nearly degree by degree
-(Becker and Fuchs 1988, Lid-eye coordination during vertical gaze changes); the model's downward shape moves the
-upper lid's edge by about 30 degrees of its eyeball."""
+(Becker and Fuchs 1988, Lid-eye coordination during vertical gaze changes); the model's downward shape moves
+the upper lid's edge by about 30 degrees of its eyeball."""
 
 JAW_JOINT = np.array([0.0, 1.0, 0.5], np.float32)
 """Between the jaw's condyles, before the ears' canals."""
@@ -112,9 +113,9 @@ class IctModel:
 
     Shapes add up linearly, each coefficient between 0 and 1. Of ARKit's shapes `browInnerUp` and `cheekPuff`
     drive both sides of the model's; `tongueOut`, which it lacks, is our own small motion of the tongue and
-    wants an open jaw. `mouthClose` counts up to `jawOpen`, against which it is made. `eyeBlink` closes the lids
-    by that share of the opening that all other shapes leave, fully at 1 for every person and gaze; lids and
-    lips meet but never cross.
+    wants an open jaw. `mouthClose` counts up to `jawOpen`, against which it is made. `eyeBlink` closes the
+    lids by that share of the opening that all other shapes leave, fully at 1 for every person and gaze; lids
+    and lips meet but never cross.
 
     Gaze has one source: `HeadMotion.gaze` turns both eyeballs, in parallel, and the lids follow it by the
     eyeLook shapes. eyeLook coefficients of the expression add to the lids' part only and turn no eye.
@@ -132,8 +133,8 @@ class IctModel:
             own numbers.
         first: (M,) a vertex of each vertex before doubling; its inverse.
         eye_vertices: vertices before doubling of the eyeball of each side, ``"L"`` and ``"R"``.
-        lash_roots: for each side the vertices before doubling of its lashes, and for each the vertex of the lid
-            that it stands on.
+        lash_roots: for each side the vertices before doubling of its lashes, and for each the vertex of the
+            lid that it stands on.
     """
 
     name = "ict"
@@ -172,8 +173,7 @@ class IctModel:
         self._shapes = self._arkit_shapes({k: v[kept].astype(np.float32) for k, v in expression.items()})
 
         self._ball = eyeball.eyeball()
-        turned_out = {"L": EYE_TURNED_OUT_DEG, "R": -EYE_TURNED_OUT_DEG}
-        rest = {side: rotations(np.array([yaw, 0, 0])) for side, yaw in turned_out.items()}
+        rest = {side: rotations(np.array([*EYE_REST_DEG[side], 0])) for side in SIDES}
         self._rest_eye = {side: self._ball.points @ rest[side].T for side in SIDES}
         self._rest_axis = {side: rest[side][:, 2] for side in SIDES}
         count = len(self._ball.points)
@@ -271,7 +271,7 @@ class IctModel:
             uv=np.clip(unique[:, 1:], 0, 1).astype(np.float32),
             material=np.concatenate(materials).astype(np.int8),
             landmarks_68=self.first[LANDMARKS_68],
-            landmarks_478=self.first[np.concatenate([LANDMARK_VERTEX, irises])],
+            landmarks_478=self.first[np.concatenate([TRACKED_VERTEX, irises])],
         )
 
     def _build_contacts(self, jaw: np.ndarray) -> None:
@@ -353,9 +353,9 @@ class IctModel:
         """Brings the lips of neutral vertices (M, 3) before doubling together, in place."""
         self._lips.change_gap(merged, self._lip_rest)
 
-    def landmark_shapes(self) -> np.ndarray:
-        """(E, 468, 3) how the expressions move the landmarks of the face tracker's mesh, irises left out."""
-        return self._shapes.reshape(len(EXPRESSIONS), -1, 3)[:, LANDMARK_VERTEX]
+    def expression_shapes(self, vertices: np.ndarray) -> np.ndarray:
+        """(E, N, 3) how the expressions move some vertices (N,) before doubling, eyes left out."""
+        return self._shapes.reshape(len(EXPRESSIONS), -1, 3)[:, vertices]
 
     # ---- pose ---------------------------------------------------------------------------------------------
 
@@ -440,10 +440,12 @@ class IctModel:
         centre, radius = placement
         points[self.eye_vertices[side]] = centre + radius * (self._rest_eye[side] @ turned.T)
         self._lids[side].change_gap(points, gap)
+        axis = turned @ self._rest_axis[side]
+        cornea = eyeball.LIMBUS_COSINE, eyeball.CORNEA_MIDDLE, eyeball.CORNEA_RADIUS
+        lid, clearance = self._lid_skin[side], self._clearance[side]
         moved = keep_outside_eye(
-            points, self._lid_skin[side], self._clearance[side], centre.astype(np.float32), np.float32(radius),
-            turned @ self._rest_axis[side], eyeball.LIMBUS_COSINE, eyeball.CORNEA_MIDDLE, eyeball.CORNEA_RADIUS,
-        )  # fmt: skip
+            points, lid, clearance, centre.astype(np.float32), np.float32(radius), axis, *cornea
+        )
         points[self.lash_roots[side][0]] += moved[self._lash_rows[side]]
 
     def _part_lips(self, points: np.ndarray) -> None:

@@ -23,8 +23,8 @@ HEAD_JOINT = np.array([0.0, -1.0, 0.0], np.float32)
 NECK_SHARE = np.array([0.4, 0.65, 0.8], np.float32)
 """Share of yaw, pitch and roll that the neck below the second vertebra bends; the rest is the head's.
 
-About 60 % of axial rotation happens between the first two vertebrae, about a third of nodding and less of side
-bending above the third (Bogduk and Mercer 2000, Biomechanics of the cervical spine I; rounded).
+About 60 % of axial rotation happens between the first two vertebrae, about a third of nodding and less of
+side bending above the third (Bogduk and Mercer 2000, Biomechanics of the cervical spine I; rounded).
 """
 
 TILT = 0.47  # how much lower, per cm forwards, head and torso end at the front: chin and pit of the throat
@@ -51,7 +51,7 @@ def rotations(angles: np.ndarray) -> np.ndarray:
 
 
 def turn_angles(rotation: np.ndarray) -> np.ndarray:
-    """(..., 3) yaw, pitch, roll in degrees of turns (..., 3, 3): the inverse of `rotations` for |yaw| < 90."""
+    """(..., 3) yaw, pitch, roll in degrees of turns (..., 3, 3); undoes `rotations` for |yaw| < 90."""
     yaw = np.arcsin(np.clip(-rotation[..., 2, 0], -1, 1))
     pitch = -np.arctan2(rotation[..., 2, 1], rotation[..., 2, 2])
     roll = -np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])

@@ -1,0 +1,134 @@
+"""The ICT face model from its authors' files: a folder of OBJ meshes to one small npz.
+
+The folder is ``FaceXModel`` of https://github.com/ICT-VGL/ICT-FaceKit (MIT licence):
+``generic_neutral_mesh.obj``,
+``identity000.obj`` and so on, and one mesh for each expression. All have the same vertices in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from headgen.errors import InputError
+from headgen.media.output import replacing
+from headgen.progress import ProgressCallback, ProgressEvent
+
+NEUTRAL_FILE = "generic_neutral_mesh.obj"
+_IDENTITY = re.compile(r"identity\d{3}")
+
+
+def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | None = None) -> Path:
+    """Reads the authors' meshes and writes ``ict_facekit.npz``.
+
+    Holds ``neutral`` (V, 3) float32 in cm, ``uv`` (U, 2), ``faces`` and ``faces_uv`` (Q, 4) int32 (-1 pads
+    triangles), ``face_material`` (Q,) number in ``material_names``, and for identities and expressions the
+    names and the difference (N, V, 3) from the neutral face, float16.
+
+    Args:
+        folder: ``FaceXModel``, or the folder of the repository that holds it.
+        output: the file to write; it appears only when it is whole.
+        progress: called after each mesh.
+
+    Returns:
+        The file written.
+
+    Raises:
+        InputError: no such folder, a mesh that cannot be read or has other vertices, or a disk that is full.
+    """
+    folder, output = Path(folder), Path(output)
+    if not (folder / NEUTRAL_FILE).is_file() and (folder / "FaceXModel").is_dir():
+        folder = folder / "FaceXModel"
+    if not (folder / NEUTRAL_FILE).is_file():
+        raise InputError(
+            f"{folder}: holds no {NEUTRAL_FILE}; give the folder FaceXModel of a clone of "
+            "https://github.com/ICT-VGL/ICT-FaceKit"
+        )
+    neutral_text = _read(folder / NEUTRAL_FILE)
+    neutral = _vertices(folder / NEUTRAL_FILE, neutral_text)
+    meshes = sorted(path for path in folder.glob("*.obj") if path.name != NEUTRAL_FILE)
+    identities = [path for path in meshes if _IDENTITY.fullmatch(path.stem)]
+    expressions = [path for path in meshes if not _IDENTITY.fullmatch(path.stem)]
+    if not identities or not expressions:
+        raise InputError(
+            f"{folder}: holds no identity or no expression meshes; give the whole folder FaceXModel"
+        )
+    arrays = _topology(folder / NEUTRAL_FILE, neutral_text)
+    arrays["neutral"] = neutral.astype(np.float32)
+    done = 0
+    for kind, paths in (("identity", identities), ("expression", expressions)):
+        differences = np.empty((len(paths), *neutral.shape), np.float16)
+        for k, path in enumerate(paths):
+            moved = _vertices(path, _read(path))
+            if moved.shape != neutral.shape:
+                raise InputError(
+                    f"{path}: has {len(moved)} vertices, {NEUTRAL_FILE} has {len(neutral)}; get the folder again"
+                )
+            differences[k] = moved - neutral
+            done += 1
+            if progress is not None:
+                progress(ProgressEvent("convert", done, len(meshes), unit="meshes"))
+        arrays[kind] = differences
+        arrays[f"{kind}_names"] = np.array([path.stem for path in paths])
+    with replacing(output) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return output
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); get the folder again") from error
+
+
+def _rows(path: Path, text: str, key: str, width: int) -> np.ndarray:
+    """(N, width) numbers of all lines that begin with a key."""
+    lines = [line[len(key) + 1 :].split()[:width] for line in text.splitlines() if line.startswith(f"{key} ")]
+    try:
+        return np.array(lines, np.float64).reshape(-1, width)
+    except ValueError as error:
+        raise InputError(f"{path}: not a mesh ({error}); get the folder again") from error
+
+
+def _vertices(path: Path, text: str) -> np.ndarray:
+    vertices = _rows(path, text, "v", 3)
+    if not len(vertices):
+        raise InputError(f"{path}: holds no vertices; get the folder again")
+    return vertices
+
+
+def _topology(path: Path, text: str) -> dict[str, np.ndarray]:
+    """Texture places, faces and materials of the neutral mesh."""
+    names: list[str] = []
+    faces, places, materials = [], [], []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["usemtl"] and len(words) > 1 and words[1] not in names:
+            names.append(words[1])
+        if words[:1] == ["usemtl"] and len(words) > 1:
+            current = names.index(words[1])
+        if words[:1] != ["f"]:
+            continue
+        try:
+            corners = [[int(n) for n in word.split("/")[:2]] for word in words[1:]]
+            vertex, place = zip(*corners, strict=True)
+        except ValueError as error:
+            raise InputError(f"{path}: face {line!r} has no texture places; get the folder again") from error
+        if len(vertex) not in (3, 4) or not names:
+            raise InputError(f"{path}: face {line!r} is not of this model; get the folder again")
+        pad = (0,) * (4 - len(vertex))  # the files count from 1
+        faces.append(vertex + pad)
+        places.append(place + pad)
+        materials.append(current)
+    if not faces:
+        raise InputError(f"{path}: holds no faces; get the folder again")
+    return {
+        "uv": _rows(path, text, "vt", 2).astype(np.float32),
+        "faces": np.array(faces, np.int32) - 1,
+        "faces_uv": np.array(places, np.int32) - 1,
+        "face_material": np.array(materials, np.int16),
+        "material_names": np.array(names),
+    }
