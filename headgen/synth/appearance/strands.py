@@ -83,6 +83,7 @@ class HairColour:
             brightness: (H, W) 0 to 1.
             cover: (H, W) 0 to 1, the alpha.
             strand: (H, W) 0 to 1, a number that is alike along each strand; those below `grey` turn grey.
+                Without it all of it turns as grey as that.
         """
         steps = (0.0, 0.5, 1.0)
 
@@ -91,8 +92,9 @@ class HairColour:
             return np.stack(channels, -1)
 
         colour = ramp((self.shadow, self.middle, self.light))
-        if self.grey > 0 and strand is not None:
-            turned = 1 / (1 + np.exp((strand - self.grey) / 0.04))
+        if self.grey > 0:
+            whole = np.full_like(brightness, self.grey)
+            turned = whole if strand is None else 1 / (1 + np.exp((strand - self.grey) / 0.08))
             white = ramp(COLOURS["grey" if sum(self.middle) < 300 else "white"])
             colour += (white - colour) * turned[..., None]
         return np.dstack([np.clip(colour, 0, 255), 255 * np.clip(cover, 0, 1)]).round().astype(np.uint8)
