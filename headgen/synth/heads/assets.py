@@ -62,6 +62,6 @@ def find_ict(given: Path | None = None) -> Path:
     looked = " and ".join(str(place) for place in places)
     raise InputError(
         f"the ICT face model is not here (looked for {looked}); run: headgen weights fetch {ICT_MODEL}, or "
-        f"give a folder that holds ict_facekit/{FILE} as the assets folder or in {VARIABLE}; the analytic head "
-        "needs no files"
+        f"give a folder that holds ict_facekit/{FILE} as the assets folder or in {VARIABLE}; the analytic "
+        "head needs no files"
     )

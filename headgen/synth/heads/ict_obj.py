@@ -64,7 +64,7 @@ def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | N
             moved = _vertices(path, _read(path))
             if moved.shape != neutral.shape:
                 raise InputError(
-                    f"{path}: has {len(moved)} vertices, {NEUTRAL_FILE} has {len(neutral)}; get the folder again"
+                    f"{path}: {len(moved)} vertices instead of {len(neutral)}; get the folder again"
                 )
             differences[k] = moved - neutral
             done += 1

@@ -70,7 +70,7 @@ def double_seams(vertices, normals, origin, out_vertices, out_normals):  # type:
 
 @njit(cache=True, nogil=True)
 def along_line(line, places):  # type: ignore[no-untyped-def]
-    """(K, 3) a line (U, 3), from left to right, at other places (K,) of x; points that fall back are left out."""
+    """(K, 3) a line (U, 3), from left to right, at places (K,) of x; points that fall back are left out."""
     out = np.empty((places.shape[0], 3), np.float32)
     before = 0
     last = line.shape[0] - 1
@@ -112,8 +112,7 @@ def follow_line(points, move, vertices, weights, left, right):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def keep_outside_eye(points, vertices, clearance, centre, scale, axis, limbus, middle, cornea):  # type:
-ignore[no-untyped-def]
+def keep_outside_eye(points, vertices, clearance, centre, scale, axis, limbus, middle, cornea):  # type: ignore[no-untyped-def]
     """Pushes vertices out of an eyeball along its radius, at least `clearance` (N,) cm off its surface.
 
     Args:
