@@ -128,8 +128,9 @@ class ListenerModel:
 
     def _begin_habits(self) -> list[Act]:
         begun = []
+        stream = generator(self.seed, "habits", self.frame)
         for kind, habit in HABITS.items():
-            reaction = habit(self.manner, self.fps, generator(self.seed, f"habit {kind}", self.frame))
+            reaction = habit(self.manner, self.fps, stream)
             if reaction is not None and self._may(kind):
                 begun.append(self._begin(reaction, f"habit {kind}", None))
         return begun

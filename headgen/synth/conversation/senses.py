@@ -82,7 +82,8 @@ class Ear:
     same speaker, and is known 80 ms after its peak. A question is a pause after a rising pitch.
     """
 
-    recent_loudness: deque[float] = field(default_factory=lambda: deque(maxlen=ACTIVITY_MEMORY))
+    values: int = 0
+    loudest: deque[tuple[int, float]] = field(default_factory=deque)
     held: int = 0
     silent: int = 10 * CONTROL_RATE
     spoken: int = 0
@@ -109,8 +110,14 @@ class Ear:
         return found
 
     def _voice(self, loudness: float) -> bool:
-        self.recent_loudness.append(loudness)
-        loud = loudness > max(3e-3, 0.1 * max(self.recent_loudness))
+        # Of the recent values only those stay that no later one exceeds: the first is the loudest of all.
+        while self.loudest and self.loudest[-1][1] <= loudness:
+            self.loudest.pop()
+        self.loudest.append((self.values, loudness))
+        if self.loudest[0][0] <= self.values - ACTIVITY_MEMORY:
+            self.loudest.popleft()
+        self.values += 1
+        loud = loudness > max(3e-3, 0.1 * self.loudest[0][1])
         self.held = ACTIVITY_HOLD if loud else max(self.held - 1, 0)
         return self.held > 0
 
@@ -225,6 +232,7 @@ class Eye:
     dip: float = 0.0
     dip_age: float = 0.0
     slow_place: float | None = None
+    last_shift: float = 0.0
     since_shift: float = 10.0
     looked_at: bool = True
 
@@ -265,14 +273,18 @@ class Eye:
         return [("nod", min(1.0, deepest / 12), 0.0)] if deepest > 3 and self.dip_age < 0.6 else []
 
     def _shift(self, place: float) -> list[tuple[str, float, float]]:
-        """A shift of posture is a move of the body by more than 8 mm within about a second."""
+        """A shift of posture is a move of the body by more than 8 mm within about a second.
+
+        Coming back from one within 10 s is none.
+        """
         self.slow_place = place if self.slow_place is None else self.slow_place
         self.slow_place += min(1.0, 1.0 / self.fps) * (place - self.slow_place)
         self.since_shift += 1 / self.fps
         moved = place - self.slow_place
-        if abs(moved) < 0.8 or self.since_shift < 2.5:
+        back = moved * self.last_shift < 0 and self.since_shift < 10
+        if abs(moved) < 0.8 or self.since_shift < 2.5 or back:
             return []
-        self.since_shift = 0.0
+        self.since_shift, self.last_shift = 0.0, moved
         return [("posture_shift", min(1.0, abs(moved) / 2), moved)]
 
 
