@@ -13,6 +13,8 @@ import numpy as np
 
 from headgen.synth.heads.expressions import EXPRESSIONS, INDEX, expression
 from headgen.synth.heads.model import HeadMotion
+from headgen.synth.motion.curves import drift
+from headgen.synth.motion.face import DRIFT, DRIFT_SECONDS
 from headgen.synth.motion.gaze import EYE_LIMITS, gaze
 from headgen.synth.motion.gestures import bump, gesture
 from headgen.synth.motion.head_pose import head_pose, posture
@@ -163,6 +165,10 @@ class Body:
         stream = generator(self.seed, "head")
         out[:, HEAD] = held.head + head_pose(frames, self.fps, stream, self.liveliness, self.speaking)
         out[:, PLACE], out[:, TORSO] = held.translation, held.torso
+        stream = generator(self.seed, "face")
+        for (name, height), own in zip(DRIFT.items(), stream.spawn(len(DRIFT)), strict=True):
+            wander = drift(frames, self.fps, own, DRIFT_SECONDS)
+            out[:, FACE] += 0.6 * height * np.maximum(wander, 0) * expression({name: 1.0})
         still = np.zeros((frames, 3))
         out[:, GAZE] = gaze(frames, self.fps, generator(self.seed, "gaze"), still, away_share=0.0).gaze
         return out

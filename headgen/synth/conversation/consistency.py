@@ -18,7 +18,7 @@ from headgen.synth.heads.model import HeadMotion
 from headgen.synth.speech.prosody import voice_activity
 from headgen.synth.speech.track import CONTROL_RATE, Speech
 
-SHARE = 0.5
+SHARE = 0.4
 """Of its full extent that an act must at least reach; idle motion may work against it."""
 LARGE = {"blink": 0.6, "smile": 0.45, "brow_raise": 0.4, "frown": 0.4, "gaze_away": 8.0, "posture_shift": 1.5}
 """Height (coefficient, degrees or cm) that nothing but an event reaches."""
@@ -164,7 +164,7 @@ def _caused(event: Event, conversation: Conversation) -> list[str]:
     cause = conversation.events[event.cause]
     if cause.who != "speaker" or event.who != "listener":
         return [f"{_name(event)}: {_name(cause)} is no cause for it"]
-    if event.delay is None or event.delay < LATENCY_BOUNDS[0] or cause.start > event.start - event.delay:
+    if event.delay is None or event.delay < LATENCY_BOUNDS[0] - 1e-6 or cause.start > event.start - event.delay:
         return [f"{_name(event)} comes too early for {_name(cause)}"]
     return []
 

@@ -121,8 +121,8 @@ def clause(events: Sequence[Event], rng: np.random.Generator, imperative: bool =
     """
     kind, count, level = events[0].kind, len(events), grade(events)
     if kind in NOUNS and rng.random() < 0.5:
-        options = NOUNS[kind]
-        verb, one, many = options[int(rng.integers(len(options)))]
+        nouns = NOUNS[kind]
+        verb, one, many = nouns[int(rng.integers(len(nouns)))]
         size = "" if not level else pick(CLEAR if level > 0 else SLIGHT, rng) + " "
         article = "an" if (size or one)[0] in "aeiou" else "a"
         thing = f"{article} {size}{one}" if count == 1 else f"{number(count)} {size}{many}"

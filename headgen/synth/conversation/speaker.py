@@ -165,7 +165,7 @@ def plan(
         if bare in NEGATIONS and maybe("shake at a negation"):
             out.append(Gesture("shake", start - 0.1, rng.uniform(0.8, 1.2), 0.4 + 0.5 * strength))
         elif maybe("nod at an emphasis"):
-            out.append(Gesture("nod", start, rng.uniform(0.45, 0.7), 0.35 + 0.5 * strength))
+            out.append(Gesture("nod", start, rng.uniform(0.45, 0.7), 0.4 + 0.5 * strength))
         if maybe("brows at an emphasis"):
             out.append(
                 Gesture("brow_raise", start - 0.1, end - start + rng.uniform(0.3, 0.6), 0.4 + 0.5 * strength)
@@ -201,7 +201,7 @@ def plan(
         if part.sentiment != "sad" and maybe(mood):
             out.append(Gesture("smile", part.start, length + rng.uniform(0.6, 1.4), rng.uniform(0.5, 1.0)))
         if long_after and maybe("nod at an end"):
-            out.append(Gesture("nod", part.end - 0.2, rng.uniform(0.45, 0.7), rng.uniform(0.3, 0.6)))
+            out.append(Gesture("nod", part.end - 0.2, rng.uniform(0.45, 0.7), rng.uniform(0.4, 0.7)))
         if maybe("blink at an end"):
             out.append(Gesture("blink", part.end + rng.uniform(-0.1, 0.15), 0.28, 1.0))
         if long_after and maybe("shift at a long pause"):
