@@ -118,7 +118,10 @@ class HeadFitter:
             ValueError: the landmarks do not show a face.
         """
         model = self.model
-        first = fit_face(self.ict, landmarks)
+        try:
+            first = fit_face(self.ict, landmarks)
+        except np.linalg.LinAlgError as error:
+            raise ValueError("landmarks do not show a face") from error
         # what the fit takes for its own vertices' places was tracked at others
         moved = landmarks[:468, :2] - (self._offset @ first.rotation[:2].T) * [1, -1] * first.scale
         fit = fit_face(self.ict, moved)

@@ -73,7 +73,7 @@ def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | N
         arrays[kind] = differences
         arrays[f"{kind}_names"] = np.array([path.stem for path in paths])
     with replacing(output) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)
     return output
 
 
