@@ -120,8 +120,8 @@ class HeadFitter:
         model = self.model
         try:
             first = fit_face(self.ict, landmarks)
-        except np.linalg.LinAlgError as error:
-            raise ValueError("landmarks do not show a face") from error
+        except np.linalg.LinAlgError as cause:
+            raise ValueError("landmarks do not show a face") from cause
         # what the fit takes for its own vertices' places was tracked at others
         moved = landmarks[:468, :2] - (self._offset @ first.rotation[:2].T) * [1, -1] * first.scale
         fit = fit_face(self.ict, moved)

@@ -318,12 +318,14 @@ class IctModel:
     # ---- identity -----------------------------------------------------------------------------------------
 
     def neutral(self, identity: np.ndarray) -> np.ndarray:
-        """(V, 3) float32 neutral vertices.
+        """(V, 3) float32 neutral vertices, the lips closed.
 
         Args:
             identity: (K,) coefficients, K up to `identities`.
         """
-        return self._merged_neutral(np.asarray(identity, np.float32))[self.origin]
+        merged = self._merged_neutral(np.asarray(identity, np.float32))
+        self.close_lips(merged)  # some of the people scanned had theirs parted
+        return merged[self.origin]
 
     def _merged_neutral(self, identity: np.ndarray) -> np.ndarray:
         modes = len(identity)

@@ -118,6 +118,14 @@ def test_lips_meet_and_never_cross(model):
     assert gaps[2].max() > 0.5
 
 
+def test_nobody_shows_teeth_with_a_closed_mouth(ict):
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        points = ict.neutral(np.clip(rng.normal(size=60), -2, 2))[ict.first]
+        gap = ict._lips.gap(points[ict._lips.line_vertices])[3:-3, 1]
+        assert gap.max() < 0.1
+
+
 def test_vertices_of_a_seam_stay_together_and_have_one_normal(model):
     rng = np.random.default_rng(1)
     wild = motion(
