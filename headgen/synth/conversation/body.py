@@ -38,6 +38,15 @@ PARTS_MOVED: dict[str, frozenset[str]] = {
 BREAK = 0.12
 """Seconds of rest of a part between two acts, so that their curves stay apart."""
 
+HEAD_ROOM = np.array([14.0, 9.0, 9.0])
+"""Degrees that a speaker's head strays without a reason, at most; half of it for a listener.
+
+Our design: restlessness comes in rare bursts of any size, which would hide a nod or pass for one.
+"""
+
+SLOWED = 0.25
+"""Pace of the head's restlessness during a gesture of the head."""
+
 FACE, HEAD, GAZE = slice(0, 52), slice(52, 55), slice(55, 57)
 PLACE, TORSO = slice(57, 60), slice(60, 63)
 WIDTH = 63
@@ -88,6 +97,7 @@ class Body:
     ) -> None:
         self.seed, self.fps, self.speaking, self.liveliness = seed, fps, speaking, liveliness
         self.frame = 0
+        self.clock, self.pace = 0.0, 1.0
         self.rest = np.zeros(WIDTH)
         self.rest[FACE], self.rest[HEAD] = face, head
         self.ahead = np.zeros((round(8 * fps), WIDTH))
@@ -139,6 +149,7 @@ class Body:
         if self.frame >= len(self.idle):
             self.idle = self._idle(2 * len(self.idle))
         row = self.rest + self.idle[self.frame] + self.ahead[0]
+        row[HEAD] += self._restlessness() - self.idle[self.frame, HEAD]
         if face is not None:
             row[FACE] += face
         self.ahead[:-1] = self.ahead[1:]
@@ -146,6 +157,19 @@ class Body:
         self.frame += 1
         self._settle(row)
         return from_rows(row[None])
+
+    def _restlessness(self) -> np.ndarray:
+        """Idle angles of the head, (3,); their clock goes slower while a gesture moves the head.
+
+        Our design: so the gesture is what one sees, and nothing jumps when it begins or ends.
+        """
+        before = int(self.clock)
+        share = self.clock - before
+        angles = (1 - share) * self.idle[before, HEAD] + share * self.idle[min(before + 1, self.frame), HEAD]
+        wanted = SLOWED if self.busy.get("head", 0) > self.frame else 1.0
+        self.pace += min(1.0, 10 / self.fps) * (wanted - self.pace)
+        self.clock += self.pace
+        return angles
 
     def _settle(self, row: np.ndarray) -> None:
         """Keeps a frame possible: coefficients from 0 to 1, eyes on their target while the head moves."""
@@ -163,7 +187,9 @@ class Body:
         # Shifts of posture are acts here: the posture is the one of the clip's beginning, swayed in.
         held = posture(frames, self.fps, generator(self.seed, "posture"), self.liveliness, rate=1e-9)
         stream = generator(self.seed, "head")
-        out[:, HEAD] = held.head + head_pose(frames, self.fps, stream, self.liveliness, self.speaking)
+        room = HEAD_ROOM if self.speaking else 0.5 * HEAD_ROOM
+        restless = head_pose(frames, self.fps, stream, self.liveliness, self.speaking)
+        out[:, HEAD] = held.head + room * np.tanh(restless / room)
         out[:, PLACE], out[:, TORSO] = held.translation, held.torso
         stream = generator(self.seed, "face")
         for (name, height), own in zip(DRIFT.items(), stream.spawn(len(DRIFT)), strict=True):

@@ -164,7 +164,11 @@ def _caused(event: Event, conversation: Conversation) -> list[str]:
     cause = conversation.events[event.cause]
     if cause.who != "speaker" or event.who != "listener":
         return [f"{_name(event)}: {_name(cause)} is no cause for it"]
-    if event.delay is None or event.delay < LATENCY_BOUNDS[0] - 1e-6 or cause.start > event.start - event.delay:
+    if (
+        event.delay is None
+        or event.delay < LATENCY_BOUNDS[0] - 1e-6
+        or cause.start > event.start - event.delay
+    ):
         return [f"{_name(event)} comes too early for {_name(cause)}"]
     return []
 

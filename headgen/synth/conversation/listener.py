@@ -80,7 +80,7 @@ class ListenerModel:
         self.manner: Manner = manner(attitude, intensity)
         self.senses = Senses(fps)
         face, head = rest(attitude, intensity)
-        liveliness = float(np.exp(0.3 * generator(seed, "liveliness").standard_normal()))
+        liveliness = float(np.exp(0.25 * np.clip(generator(seed, "liveliness").standard_normal(), -2, 2)))
         self.body = Body(seed, fps, False, liveliness, face, head)
         self.plans: list[_Plan] = []
         self.last: dict[str, int] = {}
