@@ -27,7 +27,6 @@ from headgen.synth.heads.analytic_motion import (
     JAW_DEG,
     displacements,
     jaw_weights,
-    lid_skin,
     lip_side,
 )
 from headgen.synth.heads.expressions import EXPRESSIONS, INDEX
@@ -333,17 +332,14 @@ class _Builder:
         self.material: list[np.ndarray] = []
         self.count = 0
 
-    def add(self, part: parts.Part, *materials: tuple[str, np.ndarray]) -> slice:
-        """Appends a part; materials with the numbers of their triangles, the first one takes the rest."""
+    def add(self, part: parts.Part, material: str) -> slice:
+        """Appends a part and says which vertices are its."""
         own = slice(self.count, self.count + len(part.points))
-        names = tuple(MATERIALS)
-        numbers = np.full(len(part.triangles), names.index(materials[0][0]))
-        for name, chosen in materials[1:]:
-            numbers[chosen] = names.index(name)
+        number = tuple(MATERIALS).index(material)
         self.points.append(part.points)
         self.uv.append(part.uv)
         self.triangles.append(part.triangles + self.count)
-        self.material.append(numbers)
+        self.material.append(np.full(len(part.triangles), number))
         self.count = own.stop
         return own
 
@@ -353,17 +349,16 @@ def _template() -> _Template:
     builder = _Builder()
     places = grid.skin_grid(skin_field())
     index = np.arange(SKIN_COUNT).reshape(ROWS, COLUMNS)
-    none = np.zeros(0, int)
-    builder.add(parts.Part(places.reshape(-1, 3), grid.grid_triangles(), grid.grid_uv()), ("skin", none))
+    builder.add(parts.Part(places.reshape(-1, 3), grid.grid_triangles(), grid.grid_uv()), "skin")
     ear = parts.ear(ear_field())
     right_ear = ear.mirrored()
     right_ear.uv[:, 0] += 0.5
-    ears = {"Left": builder.add(ear, ("skin", none)), "Right": builder.add(right_ear, ("skin", none))}
+    ears = {"Left": builder.add(ear, "skin"), "Right": builder.add(right_ear, "skin")}
 
     lips = np.arange(MIDDLE - grid.LIP_CORNER, MIDDLE + grid.LIP_CORNER + 1)
     upper_lip, lower_lip = index[LIP_ROW, lips], index[LIP_ROW + 1, lips]
     flat = places.reshape(-1, 3)
-    bag = builder.add(parts.mouth_bag(flat[upper_lip], flat[lower_lip]), ("socket", none))
+    bag = builder.add(parts.mouth_bag(flat[upper_lip], flat[lower_lip]), "socket")
 
     linings, lash_parts, lid_columns = {}, {}, {}
     for side, sign in (("Left", 1), ("Right", -1)):
@@ -376,15 +371,14 @@ def _template() -> _Template:
             hairs = parts.lashes(flat[line] * [sign, 1, 1], upper)
             if sign < 0:
                 lining, hairs = lining.mirrored(), hairs.mirrored()
-            linings[side, upper] = builder.add(lining, ("skin", none))
-            lash_parts[side, upper] = builder.add(hairs, ("lashes", none))
+            linings[side, upper] = builder.add(lining, "skin")
+            lash_parts[side, upper] = builder.add(hairs, "lashes")
 
     tooth_rows = {}
     for upper in (True, False):
-        mesh = parts.teeth(upper)
-        gum = np.arange(2 * (parts.TEETH_COLUMNS - 1))
-        tooth_rows[upper] = builder.add(mesh, ("teeth", none), ("gums", gum))
-    tongue = builder.add(parts.tongue(), ("tongue", none))
+        teeth = builder.add(parts.teeth(upper), "teeth")
+        tooth_rows[upper] = slice(teeth.start, builder.add(parts.gums(upper), "gums").stop)
+    tongue = builder.add(parts.tongue(), "tongue")
 
     ball, balls = eyeball.eyeball(), {}
     irises = {}
@@ -396,11 +390,11 @@ def _template() -> _Template:
         renumber = np.full(len(placed), -1)
         renumber[front] = np.arange(len(front))
         iris = builder.add(
-            parts.Part(placed[front], renumber[ball.iris], ball.iris_uv[front]), ("iris", none)
+            parts.Part(placed[front], renumber[ball.iris], ball.iris_uv[front]), "iris"
         )
         irises[side] = iris.start + renumber[[ball.pupil, *ball.limbus]]
         renumber[white] = np.arange(len(white))
-        builder.add(parts.Part(placed[white], renumber[ball.sclera], ball.sclera_uv[white]), ("sclera", none))
+        builder.add(parts.Part(placed[white], renumber[ball.sclera], ball.sclera_uv[white]), "sclera")
         balls[side] = slice(start, builder.count)
 
     points = np.concatenate(builder.points)
@@ -440,7 +434,7 @@ def _template() -> _Template:
     shapes[INDEX["tongueOut"], tongue] = forward * np.array([0, 0.5, 2.4])
 
     lids = {}
-    for side, sign in (("Left", 1), ("Right", -1)):
+    for side in SIDES:
         pair = []
         for upper in (True, False):
             columns = lid_columns[side]

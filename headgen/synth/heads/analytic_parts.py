@@ -56,13 +56,16 @@ BAG = np.array([
 ])  # fmt: skip
 """The lining of the mouth in the middle, from the upper lip's line around to the lower one's."""
 
-ARCH_WIDTH, ARCH_DEPTH, ARCH_BACK = 2.7, 4.3, 6.05
+ARCH_WIDTH, ARCH_DEPTH, ARCH_BACK = 2.75, 4.4, 6.05
 """Half width and depth of the dental arch, and z of its centre, cm."""
-ARCH_END = 1.42  # radians from the middle, behind the first molar
-TEETH_COLUMNS = 57
-UPPER_TEETH = ((0.55, -0.28), (0.1, -0.08), (-0.35, 0.02), (-0.9, 0.03), (-1.32, -0.04), (-1.28, -0.32))
-"""Rows of the upper teeth: height over their neck's and depth before the arch, cm: gum, neck, crown, edge, back."""
-UPPER_NECK, LOWER_NECK, LOWER_BEHIND = -2.42, -4.62, 0.28
+TOOTH_WIDTHS = ((0.86, 0.68, 0.78, 0.7, 0.68, 0.95), (0.56, 0.6, 0.68, 0.7, 0.7, 1.0))
+"""Widths from the middle outwards, upper and lower teeth, cm (mean crowns of adults; Wheeler's Dental Anatomy)."""
+TOOTH_HEIGHTS = ((1.05, 0.92, 1.0, 0.85, 0.8, 0.75), (0.88, 0.9, 1.0, 0.85, 0.8, 0.75))
+TOOTH_ROWS, TOOTH_COLUMNS = 5, 5
+GUM_COLUMNS = 61
+GUM_ROWS = ((1.05, -0.4), (0.5, -0.02), (0.05, 0.05), (-0.2, -0.05), (-0.3, -0.3))
+"""Height beyond the teeth's necks and depth before the arch of the gum's rows, cm."""
+UPPER_NECK, LOWER_NECK, LOWER_BEHIND = -2.52, -4.5, 0.3
 TONGUE_CENTRE, TONGUE_SIZE = np.array([0.0, -4.55, 6.9]), np.array([1.75, 0.75, 2.6])
 TONGUE_ROWS, TONGUE_COLUMNS = 10, 13
 LASH_ROWS = 3
@@ -164,8 +167,20 @@ def mouth_bag(upper: np.ndarray, lower: np.ndarray) -> Part:
     back = depth * np.maximum(open_, 0.6 * np.clip(-depth - 0.3, 0, 1))
     points = line + np.stack([np.zeros((rows, columns)), height * open_, back], -1)
     v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
+    # at the corners a wall closes the loop: it opens when lips and jaw part
+    index = np.arange(rows * columns).reshape(rows, columns)
+    walls = []
+    for column, turned in ((0, False), (columns - 1, True)):
+        down, up = index[: rows // 2, column], index[::-1, column][: rows // 2]
+        quads = np.stack([down[:-1], down[1:], up[1:], up[:-1]], 1)
+        wall = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
+        walls.append(wall[:, ::-1] if turned else wall)
     # seen from inside: the lining faces the hollow
-    return Part(points.reshape(-1, 3), strip(rows, columns), np.stack([u.ravel(), v.ravel()], 1))
+    return Part(
+        points.reshape(-1, 3),
+        np.concatenate([strip(rows, columns), *walls]),
+        np.stack([u.ravel(), v.ravel()], 1),
+    )
 
 
 def lid_lining(line: np.ndarray, line_uv: np.ndarray, upper: bool) -> Part:
@@ -214,32 +229,73 @@ def lashes(line: np.ndarray, upper: bool) -> Part:
     )
 
 
-def teeth(upper: bool) -> Part:
-    """A row of teeth with the gum above or below; the first two bands of rows are gum.
-
-    Texture: u along the arch, v from gum (0) to edge and back (1) in its half, upper teeth in the upper half.
-    """
-    angle = np.linspace(-ARCH_END, ARCH_END, TEETH_COLUMNS)
-    outwards = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], 1)
+def _arch(angle: np.ndarray, upper: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Places (K, 3) at height 0 on the dental arch and the outward directions (K, 3) there."""
     behind = 0.0 if upper else LOWER_BEHIND
-    arch = np.stack([
-        (ARCH_WIDTH - 0.4 * behind) * np.sin(angle),
-        np.zeros_like(angle),
-        ARCH_BACK + (ARCH_DEPTH - behind) * np.cos(angle),
-    ], 1)  # fmt: skip
-    size = 0.92 + 0.08 * np.cos(2 * angle)  # back teeth are shorter
+    width, depth = ARCH_WIDTH - 0.4 * behind, ARCH_DEPTH - behind
+    zero = np.zeros_like(angle)
+    place = np.stack([width * np.sin(angle), zero, ARCH_BACK + depth * np.cos(angle)], -1)
+    outwards = np.stack([depth * np.sin(angle), zero, width * np.cos(angle)], -1)
+    return place, outwards / np.linalg.norm(outwards, axis=-1, keepdims=True)
+
+
+def teeth(upper: bool) -> Part:
+    """A row of single teeth, from the person's right to the left; each is a shell open at the back.
+
+    Texture: each tooth has its own rectangle, the upper ones in the upper half.
+    """
+    way, angle = _arch_length(upper)
+    ends = np.r_[0, np.cumsum(TOOTH_WIDTHS[not upper])]
+    tall = TOOTH_HEIGHTS[not upper]
+    down = -1.0 if upper else 1.0
+    across, along = np.linspace(-1, 1, TOOTH_COLUMNS), np.linspace(0, 1, TOOTH_ROWS)
+    s, t = np.meshgrid(across, along)  # t from the neck to the edge
+    count = len(tall)
+    points, uv, triangles = [], [], []
+    pattern = strip(TOOTH_ROWS, TOOTH_COLUMNS)
+    for k in range(-count, count):
+        tooth = k if k >= 0 else -k - 1
+        middle, half = (ends[tooth] + ends[tooth + 1]) / 2, (ends[tooth + 1] - ends[tooth]) / 2
+        waist = 0.8 + 0.17 * np.sin(np.pi * np.minimum(t * 0.75, 0.5))  # narrower at the neck
+        sign = 1 if k >= 0 else -1
+        place, outwards = _arch(sign * np.interp(middle + sign * s * half * waist, way, angle), upper)
+        bulge = 0.1 * (1 - t**2) + 0.14 * (1 - np.abs(s) ** 2.5) - 0.18 - 0.1 * np.maximum(t - 0.7, 0)
+        rounded = t - 0.07 * t**4 * np.abs(s) ** 3 - 0.04 * (1 - t) * s**2  # corners, and the neck's bow
+        tooth_points = place + bulge[..., None] * outwards
+        tooth_points[..., 1] = (UPPER_NECK if upper else LOWER_NECK) + down * tall[tooth] * rounded
+        left = (k + count) / (2 * count)
+        cell = np.stack([left + (0.1 + 0.4 * (s + 1)) / (2 * count), 0.02 + 0.46 * t], -1)
+        triangles.append(pattern + len(points) * TOOTH_ROWS * TOOTH_COLUMNS)
+        points.append(tooth_points.reshape(-1, 3))
+        uv.append((cell + [0, 0 if upper else 0.5]).reshape(-1, 2))
+    faces = np.concatenate(triangles)
+    return Part(np.concatenate(points), faces if upper else faces[:, ::-1], np.concatenate(uv))
+
+
+def gums(upper: bool) -> Part:
+    """The gum behind and above (below) a row of teeth; texture: u along it, the upper one in the upper half."""
+    reach = np.interp(sum(TOOTH_WIDTHS[not upper]), *_arch_length(upper))
+    place, outwards = _arch(np.linspace(-reach, reach, GUM_COLUMNS), upper)
+    up = 1.0 if upper else -1.0
     rows = []
-    for height, depth in UPPER_TEETH:
-        row = arch + depth * outwards
-        row[:, 1] = UPPER_NECK + height * size if upper else LOWER_NECK - 0.82 * height * size
+    for height, depth in GUM_ROWS:
+        row = place + (depth - 0.12) * outwards
+        row[:, 1] = (UPPER_NECK if upper else LOWER_NECK) + up * height
         rows.append(row)
-    v, u = np.meshgrid(np.linspace(0.01, 0.49, len(rows)), np.linspace(0, 1, TEETH_COLUMNS), indexing="ij")
-    triangles = strip(len(rows), TEETH_COLUMNS)
+    v, u = np.meshgrid(np.linspace(0.01, 0.49, len(rows)), np.linspace(0, 1, GUM_COLUMNS), indexing="ij")
+    triangles = strip(len(rows), GUM_COLUMNS)
     return Part(
         np.concatenate(rows),
         triangles if upper else triangles[:, ::-1],
         np.stack([u.ravel(), v.ravel() + (0.0 if upper else 0.5)], 1),
     )
+
+
+def _arch_length(upper: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Arc lengths from the middle and the angles at which they are reached."""
+    angle = np.linspace(0, np.pi / 2, 400)
+    steps = np.linalg.norm(np.diff(_arch(angle, upper)[0], axis=0), axis=1)
+    return np.r_[0, steps.cumsum()], angle
 
 
 def tongue() -> Part:
