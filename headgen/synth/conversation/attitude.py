@@ -117,13 +117,13 @@ FULL: dict[str, Manner] = {
         mirror_shift=0.4, latency=1.0, size=0.9,
     ),
     "sceptical": Manner(
-        nod=0.08, nods=0.0, voice=0.1, mirror_smile=0.12, own_smile=0.0, mirror_laugh=0.12, mirror_nod=0.03,
+        nod=0.04, nods=0.0, voice=0.1, mirror_smile=0.12, own_smile=0.0, mirror_laugh=0.12, mirror_nod=0.03,
         question_brow=0.3, question_tilt=0.4, tilt=0.3, shake=0.3, frown=0.45, emphasis_brow=0.1,
         surprise=0.0, gaze=0.78, away=1.3, blinks=12.0, blink_length=0.28, boundary_blink=0.35, shifts=2.0,
         mirror_shift=0.1, latency=1.0, size=0.95,
     ),
     "bored": Manner(
-        nod=0.08, nods=0.0, voice=0.2, mirror_smile=0.1, own_smile=0.0, mirror_laugh=0.1, mirror_nod=0.02,
+        nod=0.04, nods=0.0, voice=0.2, mirror_smile=0.1, own_smile=0.0, mirror_laugh=0.1, mirror_nod=0.02,
         question_brow=0.1, question_tilt=0.05, tilt=0.1, shake=0.0, frown=0.02, emphasis_brow=0.0,
         surprise=0.0, gaze=0.42, away=2.2, blinks=18.0, blink_length=0.52, boundary_blink=0.3, shifts=4.0,
         mirror_shift=0.05, latency=1.5, size=0.6,

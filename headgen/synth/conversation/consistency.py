@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
 from headgen.synth.conversation.conversation import Conversation
@@ -22,6 +23,10 @@ SHARE = 0.4
 """Of its full extent that an act must at least reach; idle motion may work against it."""
 LARGE = {"blink": 0.6, "smile": 0.45, "brow_raise": 0.4, "frown": 0.4, "gaze_away": 8.0, "posture_shift": 1.5}
 """Height (coefficient, degrees or cm) that nothing but an event reaches."""
+QUICK_TURN = {"speaker": 12.0, "listener": 5.0}
+"""Degrees off its mean over 0.8 s that a head reaches in an event only; speech itself moves the head."""
+TURNS = ("nod", "nods", "shake", "tilt", "laugh", "surprise", "gaze_away", "posture_shift")
+"""Kinds that turn the head."""
 
 
 def level(motion: HeadMotion, *names: str) -> np.ndarray:
@@ -184,6 +189,15 @@ def _unlisted(who: str, motion: HeadMotion, events: list[Event], fps: float) -> 
         "posture_shift": (np.abs(motion.translation[:, 0] - motion.translation[0, 0]), ("posture_shift",)),
     }
     found = []
+    window = 2 * round(0.4 * fps) + 1
+    quick = np.abs(motion.head - uniform_filter1d(motion.head, window, axis=0)).max(1)
+    for event in events:
+        if event.kind in TURNS:
+            quick[
+                max(round(event.start * fps) - window // 2, 0) : round(event.end * fps) + window // 2 + 1
+            ] = 0
+    if quick.max() > QUICK_TURN[who]:
+        found.append(f"{who}: an unlisted turn of the head at {quick.argmax() / fps:.2f} s")
     for kind, (curve, explained) in curves.items():
         large = curve > LARGE[kind]
         for event in events:

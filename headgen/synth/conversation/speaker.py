@@ -39,7 +39,7 @@ CHANCE = {
     "smile at a happy phrase": 0.85,
     "smile at another phrase": 0.04,
     "look away before a thought": 0.7,
-    "look away within a thought": 0.35,
+    "look away within a thought": 0.5,
     "look away at a filler": 0.8,
     "blink at an end": 0.5,
     "shift at a long pause": 0.15,
@@ -188,7 +188,7 @@ def plan(
                 )
             continue
         if maybe("look away before a thought" if long_before else "look away within a thought"):
-            away = min(rng.uniform(1.0, 3.5), max(length, 0.6))
+            away = min(rng.uniform(1.2, 4.0), max(length, 0.8))
             out.append(Gesture("gaze_away", part.start - 0.25, away, rng.uniform(0.4, 1.0)))
         if part.kind == "question" and maybe("brows at a question"):
             early = max(part.start, part.end - rng.uniform(0.5, 0.9))

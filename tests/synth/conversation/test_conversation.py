@@ -76,6 +76,10 @@ def test_a_lost_event_and_a_still_head_are_found(warm):
     assert nods and all(any(f"event {e.number} " in message for message in messages) for e in nods)
     unlisted = replace(warm, events=tuple(e for e in warm.events if e.kind != "blink"))
     assert any("unlisted blink" in message for message in check_events(unlisted))
+    unlisted = replace(
+        warm, events=tuple(e for e in warm.events if e.who == "speaker" or "nod" not in e.kind)
+    )
+    assert any("listener: an unlisted turn" in message for message in check_events(unlisted))
 
 
 def test_a_shifted_event_and_a_late_cause_are_found(warm):
