@@ -23,9 +23,9 @@ LIMBUS_UV = LIMBUS_DEG / 360  # radius of the iris's border in the sclera's text
 IRIS_LIGHT = 0.62  # the iris lies deeper than the cornea
 
 IRISES: dict[str, tuple[float, tuple[int, int, int], tuple[int, int, int], float]] = {
-    "dark brown": (0.50, (48, 29, 18), (64, 38, 21), 0.25),
+    "dark brown": (0.52, (48, 29, 18), (64, 38, 21), 0.25),
     "brown": (0.24, (84, 52, 28), (110, 68, 34), 0.35),
-    "amber": (0.05, (124, 82, 38), (140, 96, 44), 0.4),
+    "amber": (0.03, (106, 70, 36), (122, 82, 40), 0.4),
     "hazel": (0.06, (104, 94, 56), (128, 84, 40), 0.6),
     "green": (0.03, (100, 112, 80), (132, 116, 66), 0.6),
     "grey": (0.03, (116, 126, 132), (136, 136, 126), 0.7),
@@ -113,9 +113,9 @@ def iris_texture(colour: EyeColour, rng: np.random.Generator, size: int = IRIS_S
     y, x = np.mgrid[:size, :size].astype(np.float32) - (size - 1) / 2
     radius = np.hypot(x, y) / (IRIS_UV_RADIUS * size)
     rows, columns = POLAR
-    places = (np.arctan2(y, x) / (2 * np.pi) % 1) * (columns - 1), np.clip(radius, 0, 1) * (rows - 1)
-    polar = _iris_polar(colour, rng)
-    iris = cv2.remap(polar, *(p.astype(np.float32) for p in places), cv2.INTER_LINEAR)
+    around = ((np.arctan2(y, x) / (2 * np.pi) % 1) * (columns - 1)).astype(np.float32)
+    outwards = (np.clip(radius, 0, 1) * (rows - 1)).astype(np.float32)
+    iris = cv2.remap(_iris_polar(colour, rng), around, outwards, cv2.INTER_LINEAR)
     edge = np.clip((radius - 0.93) / 0.10, 0, 1)[..., None]  # the limbus is soft: cornea grows into sclera
     white = 0.8 * to_linear(np.array(colour.white) / 255)
     return _opaque(iris * (1 - 0.7 * edge) + white * 0.7 * edge)
@@ -200,7 +200,7 @@ def lash_texture(
     eyeballs: np.ndarray,
     rng: np.random.Generator,
     density: float = 1.0,
-    colour: tuple[int, int, int] = (26, 19, 16),
+    colour: tuple[float, float, float] = (26, 19, 16),
     size: int = LASH_SIZE,
 ) -> np.ndarray:
     """(size, size, 4) uint8 sRGB and alpha: lashes on strips that stand off the lids.
@@ -226,7 +226,7 @@ def lash_texture(
         upper = neutral[strip, 1].mean() > eye_heights
         count = round((50 if upper else 26) * density)
         # lashes grow so densely that their roots make a line, which also shows where a closed eye is
-        band = root + (0.16 if upper else 0.07) * (tip - root)
+        band = root + (0.10 if upper else 0.05) * (tip - root)
         corners = np.array([(low[0], root), (high[0], root), (high[0], band), (low[0], band)]) * size
         cv2.fillPoly(alpha, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         length = (0.8 if upper else 0.5) * np.exp(rng.normal(0, 0.12, count)) * density**0.5
@@ -241,7 +241,7 @@ def lash_texture(
             corners = np.array([(x - width, root), (x + width, root), (x + slant, end)]) * size
             cv2.fillPoly(alpha, [np.round(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     out = np.empty((size, size, 4), np.uint8)
-    out[..., :3], out[..., 3] = colour, alpha
+    out[..., :3], out[..., 3] = np.round(colour), alpha
     return out
 
 

@@ -62,7 +62,7 @@ LEAST_SEEN = 0.55  # of the inner face
 LARGEST_RIMS = 0.075  # see `rims`
 LARGEST_FRINGE = 0.036  # fine contrast of the forehead: hair over it
 HUES = ((0.42, 1.12), (0.10, 0.95))  # log red over green, and green over blue, of skin under usual light
-LARGEST_ASYMMETRY = 0.75  # light from one side that deep cannot be divided out
+LARGEST_ASYMMETRY, LARGEST_LEFT = 0.75, 0.1  # of the light, before and after `delight`
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class _Maker:
             return "hair over the forehead", measures
         if measures["rims"] > LARGEST_RIMS:
             return "glasses", measures
-        if measures["asymmetry"] > LARGEST_ASYMMETRY:
+        if measures["asymmetry"] > LARGEST_ASYMMETRY or measures["asymmetry_left"] > LARGEST_LEFT:
             return "lit from one side", measures
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(file.stem.encode()).digest()[:6], "big"))
         albedo = complete(self.layout, colour, confidence, rng)
@@ -310,13 +310,13 @@ def write_person(path: Path, person: Person) -> None:
     _, albedo = cv2.imencode(".jpg", to_srgb(person.albedo)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     small = cv2.resize(person.confidence, (CONFIDENCE_SIZE,) * 2, interpolation=cv2.INTER_AREA)
     _, confidence = cv2.imencode(".png", np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8))
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "identity": person.identity.astype(np.float32),
         "expression": person.expression.astype(np.float32),
         "residual": person.residual.astype(np.float32),
         "tone": person.tone.astype(np.float32),
-        "albedo": albedo.reshape(-1),
-        "confidence": confidence.reshape(-1),
+        "albedo": np.asarray(albedo, np.uint8).reshape(-1),
+        "confidence": np.asarray(confidence, np.uint8).reshape(-1),
     }
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"measures": json.dumps(person.measures)})

@@ -85,8 +85,8 @@ def head_surfaces(
                 texture = iris_texture(eyes, rng)
             elif material == "lashes":
                 balls = np.unique(topology.triangles[topology.of("sclera", "iris")])
-                colour = tuple(int(c) for c in rng.uniform(*LASH_COLOURS))
-                texture = lash_texture(*place, balls, rng, lashes, colour)
+                red, green, blue = rng.uniform(*LASH_COLOURS)
+                texture = lash_texture(*place, balls, rng, lashes, (red, green, blue))
             else:
                 colour = {"socket": mouth.lining, "gums": mouth.gums, "tongue": mouth.tongue}[material]
                 rough = TONGUE_ROUGH if material == "tongue" else 0.05

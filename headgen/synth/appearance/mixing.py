@@ -34,9 +34,11 @@ MELANIN = np.array([-0.40, -0.72, -1.0], np.float32)
 LEAST_PEOPLE = 6
 BROAD, MIDDLE = 0.030, 0.0075  # sizes that divide the bands, of the texture's side
 BROAD_KEPT = 0.6  # broad blotches are partly light that was not taken out
+DEEPEST = 0.28  # log: folds of smiling portraits are deeper than the resting faces they are mixed into
 HUE_KEPT = 0.6  # of the middle structure: at the outline of faces it is the camera's
 DARKEST = 0.008  # linear: hair of brows and beards reflects that much
-ALIKE_TONE, ALIKE_LIPS, ALIKE_BEARD = 0.35, 0.15, 0.15  # how far people in a mixture may differ
+ALIKE_TONE, ALIKE_LIPS, ALIKE_BEARD = 0.35, 0.3, 0.15  # how far people in a mixture may differ
+FEMININE_FROM = 0.77  # share of a library whose lips are less red than women's
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Identity:
         coefficients: (K,) float32 of the ICT face's identity modes.
         albedo: (N, N, 3) float32 linear RGB in the layout of `SkinLayout.of_ict`.
         lightness: of the skin, 0 (darkest) to 1 (lightest).
-        feminine: whether lips and jaw were mixed of people with coloured lips and no trace of a beard.
+        feminine: whether it was mixed of the people with the reddest lips; it has no stubble then.
+        brow: (3,) float32 linear RGB of the brows: hair of the head is usually like them or lighter.
         people: names of the library's people who went in.
     """
 
@@ -55,6 +58,7 @@ class Identity:
     albedo: np.ndarray
     lightness: float
     feminine: bool
+    brow: np.ndarray
     people: tuple[str, ...]
 
 
@@ -90,10 +94,10 @@ def draw_identity(
     if lightness is None:
         lightness = float(np.clip(rng.beta(1.15, 1.0), 0, 1))
     tone = skin_tone(lightness)
-    tone = tone + 0.05 * rng.normal() * HAEMOGLOBIN + 0.06 * rng.normal() * np.array([0.1, 0.3, 1.0])
-    chosen = _choose_alike(library, float(luminance(tone)), rng)
+    tone = tone + 0.05 * rng.normal() * HAEMOGLOBIN + 0.05 * rng.normal() * np.array([0.1, 0.3, 1.0])
+    feminine = bool(rng.random() < 0.5)
+    chosen = _choose_alike(library, float(luminance(tone)), feminine, rng)
     people = [library[k] for k in chosen]
-    feminine = bool(library.lips[chosen].mean() > np.median(library.lips))
     log = _mix(layout, people, rng) + tone.astype(np.float32)
     log = log + skin_grain(layout, rng, rng.uniform(0.6, 1.1)) * (1 - 0.5 * layout.lip_mask[..., None])
     log = _vary(layout, log, lightness, feminine, rng)
@@ -103,19 +107,29 @@ def draw_identity(
         albedo=np.clip(albedo, 0, 0.95).astype(np.float32),
         lightness=lightness,
         feminine=feminine,
+        brow=np.percentile(albedo[layout.brow_mask > 0.9], 25, axis=0).astype(np.float32),
         people=tuple(person.name for person in people),
     )
 
 
-def _choose_alike(library: Library, brightness: float, rng: np.random.Generator) -> np.ndarray:
-    """(5,) numbers of people who are alike in tone, lips and beard, near a brightness (log)."""
+def _choose_alike(
+    library: Library, brightness: float, feminine: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """(5,) numbers of people who are alike in tone, lips and beard, near a brightness (log).
+
+    Our design: nothing says who is a woman; the redder lips are, the likelier. Half of all mixtures are of
+    the people with the reddest lips, who are a quarter of official portraits.
+    """
     tones = luminance(library.tones)
+    red = library.lips > np.quantile(library.lips, FEMININE_FROM)
     weight = np.exp(-(((tones - brightness) / ALIKE_TONE) ** 2) / 2) + 1e-4
+    weight *= np.where(red == feminine, 1.0, 1e-6)
     first = int(rng.choice(len(library), p=weight / weight.sum()))
     weight = np.exp(-(((tones - tones[first]) / ALIKE_TONE) ** 2) / 2)
     weight *= np.exp(-(((library.lips - library.lips[first]) / ALIKE_LIPS) ** 2) / 2)
     weight *= np.exp(-(((library.beards - library.beards[first]) / ALIKE_BEARD) ** 2) / 2)
-    weight += 1e-6
+    weight *= np.where(red == feminine, 1.0, 1e-3)
+    weight += 1e-9
     weight[first] = 0
     others = rng.choice(len(library), 4, replace=False, p=weight / weight.sum())
     return np.concatenate([[first], others])
@@ -128,7 +142,7 @@ def _mix_shapes(identities: np.ndarray, modes: int, rng: np.random.Generator) ->
     mixed = middle + (weights @ (identities - middle)) / np.linalg.norm(weights)
     out = 0.75 * rng.normal(0, 1, modes)
     known = min(modes, len(mixed))
-    out[:known] = 0.85 * mixed[:known] + 0.5 * rng.normal(0, 1, known)
+    out[:known] = mixed[:known] + 0.35 * rng.normal(0, 1, known)
     return np.clip(out, -2.5, 2.5).astype(np.float32)
 
 
@@ -140,6 +154,11 @@ def _mix(layout: SkinLayout, people: list[Person], rng: np.random.Generator) -> 
     bands = [_bands(layout, person, plain) for person in people]
     share = rng.dirichlet((3.0, 3.0, 2.0))
     broad = BROAD_KEPT * sum(w * bands[k][0] for w, k in zip(share, (0, 1, 2), strict=True))
+    folds = np.maximum.reduce([layout.lip_mask, layout.brow_mask, layout.near(layout.lids, 0.5)])[..., None]
+    for k in (2, 3, 4):
+        broad_k, middle_k, fine_k = bands[k]
+        shallow = DEEPEST * np.tanh(middle_k / DEEPEST)
+        bands[k] = broad_k, folds * middle_k + (1 - folds) * shallow, fine_k
     w = rng.uniform(0.35, 0.65)
     gain = min(1 / np.hypot(w, 1 - w), 1.25)  # averages are flatter than any of their parts
     gain *= float(np.exp(rng.normal(0, 0.15)))  # age: deeper or flatter folds
@@ -180,7 +199,8 @@ def _vary(
     log = _moles(layout, log, int(rng.poisson(2.0)), rng)
     log = _tired(layout, log, rng.gamma(1.5, 0.05))
     if feminine:
-        if rng.random() < 0.5:
+        log = _pale_lips(layout, log, rng.uniform(0.35, 1.0))
+        if rng.random() < 0.4:
             log = _make_up(layout, log, rng)
     elif rng.random() < 0.45:
         log = _stubble(layout, log, rng.uniform(0.25, 1.0), rng)
@@ -258,9 +278,16 @@ def _stubble(layout: SkinLayout, log: np.ndarray, amount: float, rng: np.random.
     return out - (0.10 * shade * hairs)[..., None]
 
 
+def _pale_lips(layout: SkinLayout, log: np.ndarray, kept: float) -> np.ndarray:
+    """Keeps that share of the lips' hue: not everybody is painted for a portrait."""
+    away = log - np.median(log[layout.plain], 0)
+    hue = away - luminance(away)[..., None]
+    return log - (1 - kept) * layout.lip_mask[..., None] * hue
+
+
 def _make_up(layout: SkinLayout, log: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lipstick, shadow on the lids and blush, each now and then."""
-    if rng.random() < 0.7:
+    if rng.random() < 0.5:
         colour = np.array([-0.15, -1.0, -0.75]) + rng.normal(0, 0.18, 3)
         amount = rng.uniform(0.15, 0.6) * cv2.GaussianBlur(layout.lip_mask, (0, 0), 1.0)
         log = log + amount[..., None] * colour.astype(np.float32)

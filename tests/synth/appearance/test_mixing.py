@@ -80,6 +80,7 @@ def test_brows_and_lips_are_where_they_belong(library, layout):
         light = luminance(np.log(made.albedo))
         skin = np.median(light[layout.plain])
         assert light[layout.brow_mask > 0.95].mean() < skin - 0.7
+        assert luminance(np.log(made.brow)) < skin - 0.7
         beside = (layout.brow_mask < 0.02) & layout.plain
         assert np.percentile(light[beside], 5) > skin - 0.6
         red = np.log(made.albedo[..., 0] / made.albedo[..., 1])
