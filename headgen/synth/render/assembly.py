@@ -57,18 +57,23 @@ class Assembly:
         first, triangles, corner_uv, normals, strands = [], [], [], [], []
         count = head_vertices
         for surface in surfaces:
-            own = head_vertices if surface.points is None else len(surface.points)
+            shared = surface.own_vertices is None
+            own = head_vertices if surface.own_vertices is None else surface.own_vertices
             if len(surface.uv) != own or (len(surface.triangles) and surface.triangles.max() >= own):
                 raise InputError(
                     f"surface {surface.name!r} has {len(surface.uv)} texture places and triangles up to "
                     f"vertex {surface.triangles.max(initial=-1)} for {own} vertices; give a place per vertex"
                 )
-            first.append(0 if surface.points is None else count)
+            first.append(0 if shared else count)
             triangles.append(surface.triangles.astype(np.int32) + first[-1])
             corner_uv.append(surface.uv[surface.triangles].astype(np.float32))
-            if surface.points is None:
+            if shared:
                 normals.append(None)
                 strands.append(None)
+            elif surface.points is None:
+                normals.append(None)
+                strands.append(None)
+                count += own
             else:
                 normals.append(vertex_normals(surface.points, surface.triangles))
                 along = surface.material in STRANDS
@@ -98,12 +103,22 @@ class Assembly:
         """Vertices and normals (T, W, 3) float32 of some frames of a posed head."""
         points, normals = [head.vertices[frames]], [head.normals[frames]]
         for surface, rest in zip(self.surfaces, self.rest_normals, strict=True):
-            if surface.points is None:
+            if surface.own_vertices is None:
                 continue
-            transform = _transform(surface, head)[frames]
-            moved = surface.points.astype(np.float32) @ transform[..., :3].transpose(0, 2, 1)
-            points.append(moved + transform[:, None, :, 3])
-            normals.append(rest @ transform[..., :3].transpose(0, 2, 1))
+            if type(surface) is Surface and rest is not None:
+                transform = _transform(surface, head)[frames]
+                assert surface.points is not None
+                moved = surface.points.astype(np.float32) @ transform[..., :3].transpose(0, 2, 1)
+                points.append(moved + transform[:, None, :, 3])
+                normals.append(rest @ transform[..., :3].transpose(0, 2, 1))
+                continue
+            part = head[frames]
+            there = surface.during(frames)
+            points.append(there.placed(part))
+            facing = there.facing(part)
+            if facing is None:
+                facing = np.stack([vertex_normals(p, surface.triangles) for p in points[-1]])
+            normals.append(facing)
         if len(points) == 1:
             return points[0].astype(np.float32), normals[0].astype(np.float32)
         return (
@@ -115,7 +130,7 @@ class Assembly:
         """(T, W, 3) float32 directions of strands, zero where there are none; None without strands."""
         if all(rest is None for rest in self.rest_strands):
             return None
-        count = self.head_vertices + sum(len(s.points) for s in self.surfaces if s.points is not None)
+        count = self.head_vertices + sum(s.own_vertices or 0 for s in self.surfaces)
         transforms = head.head_transform[frames]
         out = np.zeros((len(transforms), count, 3), np.float32)
         for surface, start, rest in zip(self.surfaces, self.first, self.rest_strands, strict=True):

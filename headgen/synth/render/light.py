@@ -58,7 +58,7 @@ def basis(directions: np.ndarray) -> np.ndarray:
     )
 
 
-def load_panorama(path: Path, width: int = 512) -> np.ndarray:
+def load_panorama(path: Path, width: int = 1024) -> np.ndarray:
     """Reads an equirectangular ``.hdr`` or ``.exr`` picture.
 
     Args:
@@ -124,7 +124,9 @@ def from_panorama(panorama: np.ndarray, rotation: float = 0.0) -> Light:
     radiance = panorama.astype(np.float64)
     bright = radiance @ LUMINANCE
     mean = (bright * angles).sum() / (4 * np.pi)
-    peak = directions[np.unravel_index(cv2.GaussianBlur(bright, (0, 0), 2).argmax(), bright.shape)]
+    peak = directions[
+        np.unravel_index(cv2.GaussianBlur(bright, (0, 0), bright.shape[1] / 256).argmax(), bright.shape)
+    ]
     near = directions @ peak > np.cos(np.radians(SUN_REACH))
     above = np.where(near, np.clip(1 - SUN_LEVEL * mean / np.maximum(bright, 1e-9), 0, 1), 0)
     removed = radiance * above[..., None] * angles[..., None]

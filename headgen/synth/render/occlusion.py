@@ -101,9 +101,6 @@ def creases(depth: Tensor, pixels_per_cm: float) -> Tensor:
     Our design: for opposite neighbours at two distances, how far their mean lies in front of the pixel.
     Unlike the usual comparison with single neighbours it is zero on slanted planes and on silhouettes.
     """
-    whole = depth.shape[1:]
-    # half the resolution: light in creases is soft
-    depth, pixels_per_cm = depth[:, ::2, ::2], pixels_per_cm / 2
     height, width = depth.shape[1:]
     concave = torch.zeros_like(depth)
     depth = depth.clamp(max=1e4)
@@ -112,10 +109,12 @@ def creases(depth: Tensor, pixels_per_cm: float) -> Tensor:
         padded = F.pad(depth, (step,) * 4, mode="replicate")
         reach = step / pixels_per_cm
         slant = max(1, round(0.7 * step))
+        total = torch.zeros_like(depth)
         for dx, dy in ((step, 0), (0, step), (slant, slant), (slant, -slant)):
             one = padded[:, step + dy : step + dy + height, step + dx : step + dx + width]
             two = padded[:, step - dy : step - dy + height, step - dx : step - dx + width]
-            mean = (depth - one).clamp(-2 * reach, 2 * reach) + (depth - two).clamp(-2 * reach, 2 * reach)
-            concave += mean.clamp(min=0) / (8 * len(CREASE_RADII) * reach)
-    light = 1 / (1 + CREASE_STRENGTH * concave)
-    return F.interpolate(light[:, None], whole, mode="bilinear")[:, 0]
+            # what is much nearer shades no more than what is a little nearer
+            one = torch.sub(depth, one).clamp_(-2 * reach, reach)
+            total += one.add_(torch.sub(depth, two).clamp_(-2 * reach, reach)).clamp_(min=0)
+        concave += total.mul_(1 / (8 * len(CREASE_RADII) * reach))
+    return 1 / (1 + CREASE_STRENGTH * concave)

@@ -3,8 +3,8 @@
 Corners are snapped to 1/256 pixel: edge functions are then exact, and a point on an edge belongs to exactly
 one triangle by the top-left rule, so a closed mesh has no cracks. Depth is compared as float32 inverse depth,
 which is affine in the picture; of equally near triangles the first one wins. The kernel for the CPU loops
-over triangles. The one for a GPU lists all pixels of all boxes of triangles and keeps, for each pixel, the largest
-of integers made of inverse depth and triangle: its result does not depend on the order either.
+over triangles. The one for a GPU lists all pixels of all boxes of triangles and keeps, for each pixel, the
+largest of integers made of inverse depth and triangle: its result does not depend on the order either.
 
 Legend: T frames, W vertices, F triangles, H x W pixels of the grid.
 """

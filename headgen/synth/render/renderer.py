@@ -23,7 +23,7 @@ from headgen.synth.heads.model import PosedHead, Surface, Topology
 from headgen.synth.render.assembly import Assembly
 from headgen.synth.render.occlusion import Face, creases
 from headgen.synth.render.rasterise import Mesh, rasterise
-from headgen.synth.render.samples import Grid, Samples, grid, interpolate, project
+from headgen.synth.render.samples import Grid, Samples, grid, interpolate, project, unhidden
 from headgen.synth.render.scene import Camera, Light, Rendered
 from headgen.synth.render.shade import Developer, Materials, Shader
 from headgen.synth.render.texture import Atlas, levels
@@ -31,7 +31,7 @@ from headgen.synth.render.texture import Atlas, levels
 TOLERANCE = 0.1  # cm that a landmark may lie behind what is seen around it and still be visible
 SMOOTH = ("skin", "clothing")
 """Materials coloured at the pixel's centre where nothing else is in the pixel."""
-SLOPE = 0.01  # relative difference of inverse depth within a pixel that makes it an edge
+SLOPE = 0.005  # relative difference of inverse depth within a pixel that makes it an edge
 FRAMES_AT_ONCE = {"cpu": 1, "cuda": 16}
 
 
@@ -189,7 +189,7 @@ class Renderer:
             centres = torch.cat([smooth, _numbers(covered & detailed)])
             where = self._places(seen, centres)
             triangle = seen.triangle.view(-1)[centres].long()
-            truth = interpolate(seen.grid, where, triangle, prepared.base, attributes, crease)
+            truth = interpolate(seen.grid, where, triangle, prepared.base, attributes, crease, seen.depth)
             image = background.expand(len(points), -1, -1, -1).reshape(-1, 3).clone()
             image[smooth] = self._developer.develop(shader(truth.first(len(smooth)), face)).t()
             pixels = _numbers(detailed)
@@ -288,13 +288,17 @@ class Renderer:
         clear = torch.ones_like(colours)  # how much of the background is seen
         triangle = seen.fine.view(-1)[where].long()
         solid = _numbers(triangle >= 0)
-        samples = interpolate(seen.grid, where[solid], triangle[solid], prepared.base, attributes, crease)
+        samples = interpolate(
+            seen.grid, where[solid], triangle[solid], prepared.base, attributes, crease, seen.depth
+        )
         colours[:, solid + 1] = shader(samples, face)
         clear[:, solid + 1] = 0
         if lens is not None and prepared.lens is not None:
             triangle = lens.view(-1)[where].long()
             glazed = _numbers(triangle >= 0)
-            glass = interpolate(seen.grid, where[glazed], triangle[glazed], prepared.lens, attributes, crease)
+            glass = interpolate(
+                seen.grid, where[glazed], triangle[glazed], prepared.lens, attributes, crease, seen.depth
+            )
             passed, mirrored = shader.lens(glass)
             colours[:, glazed + 1] = colours[:, glazed + 1] * passed + mirrored
             clear[:, glazed + 1] *= passed
@@ -344,27 +348,3 @@ def _numbers(mask: Tensor) -> Tensor:
     if mask.device.type == "cpu":  # NumPy is five times as fast here
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return torch.nonzero(mask.view(-1))[:, 0]
-
-
-def unhidden(points: Tensor, inverse: Tensor, where: Grid, tolerance: float) -> Tensor:
-    """Whether projected points lie inside the picture and not behind what is seen around them.
-
-    Args:
-        points: (T, N, 3) u, v in pixels, depth in cm.
-        inverse: (T, G, K) inverse depth of what is seen on a grid.
-        where: the grid.
-        tolerance: cm that a point may lie deeper than the deepest of the four grid points around it.
-
-    Returns:
-        (T, N) bool.
-    """
-    (rows, columns), s = where.size, where.scale
-    x, y = points[..., 0] * s + (s - 1), points[..., 1] * s + (s - 1)
-    inside = (x >= s / 2 - 1) & (x < columns - s / 2) & (y >= s / 2 - 1) & (y < rows - s / 2)
-    frame = torch.arange(len(points), device=points.device)[:, None]
-    left, top = (c.floor().nan_to_num(0) for c in (x, y))
-    deepest = torch.zeros_like(x)
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        column, row = (left + dx).clamp(0, columns - 1).long(), (top + dy).clamp(0, rows - 1).long()
-        deepest = torch.maximum(deepest, 1 / inverse[frame, row, column])
-    return inside & (points[..., 2] <= deepest + tolerance)

@@ -92,8 +92,38 @@ def grid(projected: Tensor, camera: Camera, scale: int) -> Grid:
     return Grid(scale, (scale * (height + 1) - 1, scale * (width + 1) - 1), points)
 
 
+def unhidden(points: Tensor, inverse: Tensor, where: Grid, tolerance: float) -> Tensor:
+    """Whether projected points lie inside the picture and not behind what is seen around them.
+
+    Args:
+        points: (T, N, 3) u, v in pixels, depth in cm.
+        inverse: (T, G, K) inverse depth of what is seen on a grid.
+        where: the grid.
+        tolerance: cm that a point may lie deeper than the deepest of the four grid points around it.
+
+    Returns:
+        (T, N) bool.
+    """
+    (rows, columns), s = where.size, where.scale
+    x, y = points[..., 0] * s + (s - 1), points[..., 1] * s + (s - 1)
+    inside = (x >= s / 2 - 1) & (x < columns - s / 2) & (y >= s / 2 - 1) & (y < rows - s / 2)
+    frame = torch.arange(len(points), device=points.device)[:, None]
+    left, top = (c.floor().nan_to_num(0) for c in (x, y))
+    deepest = torch.zeros_like(x)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = (left + dx).clamp(0, columns - 1).long(), (top + dy).clamp(0, rows - 1).long()
+        deepest = torch.maximum(deepest, 1 / inverse[frame, row, column])
+    return inside & (points[..., 2] <= deepest + tolerance)
+
+
 def interpolate(
-    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+    grid: Grid,
+    where: Tensor,
+    triangle: Tensor,
+    mesh: Mesh,
+    attributes: Tensor,
+    crease: Tensor,
+    depth: Tensor,
 ) -> Samples:
     """Surface points seen at grid points.
 
@@ -103,14 +133,22 @@ def interpolate(
         triangle: (N,) int64 triangle seen at each.
         mesh: the triangles.
         attributes: (T, W, 3 or 6) float32 normal and, if anything has them, direction of strands.
-        crease: (T, H, W) float32 light in creases.
+        crease: (T, H, W) float32 light in creases at the pixels' centres. A point takes that of the pixel
+            around it which is nearest in depth, so that edges stay sharp.
+        depth: (T, H, W) float32 cm at the pixels' centres.
     """
     how = _interpolate_numba if where.device.type == "cpu" else interpolate_torch
-    return how(grid, where, triangle, mesh, attributes, crease)
+    return how(grid, where, triangle, mesh, attributes, crease, depth)
 
 
 def interpolate_torch(
-    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+    grid: Grid,
+    where: Tensor,
+    triangle: Tensor,
+    mesh: Mesh,
+    attributes: Tensor,
+    crease: Tensor,
+    depth: Tensor,
 ) -> Samples:
     """The same on any device; see `interpolate`."""
     points, (height, width), s = grid.points, grid.size, grid.scale
@@ -128,34 +166,47 @@ def interpolate_torch(
     length = values[:3].norm(dim=0).clamp(min=1e-9)
     values[:3] /= torch.where(mesh.two_sided[triangle] & (area < 0), -length, length)
     u, v = (x - (s - 1)) / s, (y - (s - 1)) / s
-    row, column = (v + 0.5).floor().long(), (u + 0.5).floor().long()
-    row, column = row.clamp(0, crease.shape[1] - 1), column.clamp(0, crease.shape[2] - 1)
+    own = area.abs() / total
+    light, apart = torch.zeros_like(own, dtype=torch.float32), torch.full_like(own, torch.inf)
+    rows, columns = depth.shape[1:]
+    for down_by, right_by in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        row = (v.floor().long() + down_by).clamp(0, rows - 1)
+        column = (u.floor().long() + right_by).clamp(0, columns - 1)
+        distance = (depth[frame, row, column] - own).abs()
+        light = torch.where(distance < apart, crease[frame, row, column], light)
+        apart = torch.minimum(distance, apart)
     return Samples(
         frame,
         triangle,
         mesh.surface[triangle],
         share.float().t().contiguous(),
-        (area.abs() / total).float(),
+        own.float(),
         torch.stack([u, v]).float(),
         uv.t().contiguous(),
         values[:3],
-        crease[frame, row, column],
+        light,
         values[3:] if len(values) > 3 else None,
     )
 
 
 def _interpolate_numba(
-    grid: Grid, where: Tensor, triangle: Tensor, mesh: Mesh, attributes: Tensor, crease: Tensor
+    grid: Grid,
+    where: Tensor,
+    triangle: Tensor,
+    mesh: Mesh,
+    attributes: Tensor,
+    crease: Tensor,
+    depth: Tensor,
 ) -> Samples:
     """The same on one core, in one pass; see `interpolate`."""
     count, width = len(where), attributes.shape[2]
-    frame, share, depth = (
+    frame, share, deep = (
         np.empty(count, np.int64),
         np.empty((3, count), np.float32),
         np.empty(count, np.float32),
     )
     place, uv = np.empty((2, count), np.float32), np.empty((2, count), np.float32)
-    values, light = np.empty((width, count), np.float32), np.empty(count, np.float32)
+    values, light = np.empty((width, count), np.float32), np.zeros(count, np.float32)
     _interpolate(
         grid.points.numpy(),
         grid.size[0],
@@ -166,11 +217,12 @@ def _interpolate_numba(
         mesh.corner_uv.numpy(),
         attributes.numpy(),
         crease.numpy(),
+        depth.numpy(),
         where.numpy(),
         triangle.numpy(),
         frame,
         share,
-        depth,
+        deep,
         place,
         uv,
         light,
@@ -178,14 +230,14 @@ def _interpolate_numba(
     )
     strands = torch.from_numpy(values[3:]) if width > 3 else None
     surface = mesh.surface.index_select(0, triangle)
-    arrays = (share, depth, place, uv, values[:3], light)
+    arrays = (share, deep, place, uv, values[:3], light)
     return Samples(torch.from_numpy(frame), triangle, surface, *map(torch.from_numpy, arrays), strands)
 
 
 @njit(cache=True, nogil=True)
 def _interpolate(  # type: ignore[no-untyped-def]
-    points, rows, columns, scale, triangles, two_sided, corner_uv, attributes, crease, where, triangle,
-    frame, share, depth, place, uv, light, values,
+    points, rows, columns, scale, triangles, two_sided, corner_uv, attributes, crease, depth, where, triangle,
+    frame, share, deep, place, uv, light, values,
 ):  # fmt: skip
     """See `interpolate`."""
     width = attributes.shape[2]
@@ -207,7 +259,7 @@ def _interpolate(  # type: ignore[no-untyped-def]
         total = wa + wb + wc
         wa, wb, wc = wa / total, wb / total, wc / total
         share[0, n], share[1, n], share[2, n] = wa, wb, wc
-        depth[n] = area / total
+        deep[n] = area / total
         for k in range(2):
             uv[k, n] = wa * corner_uv[f, 0, k] + wb * corner_uv[f, 1, k] + wc * corner_uv[f, 2, k]
         for k in range(width):
@@ -216,9 +268,14 @@ def _interpolate(  # type: ignore[no-untyped-def]
         if two_sided[f] and area < 0:
             length = -length
         u, v = (column - (scale - 1)) / scale, (row - (scale - 1)) / scale
-        py = min(max(int(np.floor(v + 0.5)), 0), crease.shape[1] - 1)
-        px = min(max(int(np.floor(u + 0.5)), 0), crease.shape[2] - 1)
-        light[n] = crease[t, py, px]
+        apart = np.inf
+        for k in range(4):
+            py = min(max(int(np.floor(v)) + k // 2, 0), depth.shape[1] - 1)
+            px = min(max(int(np.floor(u)) + k % 2, 0), depth.shape[2] - 1)
+            distance = abs(depth[t, py, px] - area / total)
+            if distance < apart:
+                apart = distance
+                light[n] = crease[t, py, px]
         frame[n] = t
         place[0, n], place[1, n] = u, v
         for k in range(width):

@@ -100,7 +100,8 @@ class Shader:
             shiny[:, wet] = self._film(samples, wet, away, face)
             seen_at[wet] = _dot(shiny[:, wet], view[:, wet])
         around = self._around(2 * seen_at * shiny - view)
-        sheen = around.mul_(_mirror(seen_at) * (1 - 0.7 * alpha.sqrt()))
+        # rough surfaces hide their own grazing mirror
+        sheen = around.mul_(_mirror(seen_at, (1 - 1.6 * alpha.sqrt()).clamp(min=F0)))
         sheen += highlight(shiny, view, seen_at, self._sun, alpha) * self._sun_colour
         if len(wet):
             glint = highlight(shiny[:, wet], view[:, wet], seen_at[wet], self._key, alpha[wet])
@@ -208,11 +209,11 @@ def highlight(normal: Tensor, view: Tensor, seen_at: Tensor, direction: Tensor, 
     return alpha2 * _mirror(direction @ half) * lit / (spread * spread * hidden)
 
 
-def _mirror(cosine: Tensor) -> Tensor:
-    """Share mirrored at an angle (Schlick, 1994)."""
+def _mirror(cosine: Tensor, most: Tensor | float = 1.0) -> Tensor:
+    """Share mirrored at an angle (Schlick, 1994), up to `most` at grazing angles."""
     rest = 1 - cosine.clamp(0, 1)
     square = rest * rest
-    return F0 + (1 - F0) * square * square * rest
+    return F0 + (most - F0) * (square * square * rest)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
