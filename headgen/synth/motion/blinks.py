@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,8 +113,10 @@ def blinks(
         phases = [log_normal(stream, *phase) for phase in (CLOSING, HOLDING, OPENING)]
         late = stream.normal(0, 0.004, 2)
         even = np.minimum(1 + stream.normal(0, 0.02, 2), 1)
+        first, last = math.ceil(time * fps), math.ceil((time + sum(phases) + np.abs(late).max()) * fps)
+        during = slice(first, last + 1)
         for eye in range(2):
-            closure = blink_curve(times, time + abs(late[eye]), strength * even[eye], *phases)
-            left[:, eye] *= 1 - closure
+            start = time + abs(late[eye])
+            left[during, eye] *= 1 - blink_curve(times[during], start, strength * even[eye], *phases)
         made.append(Blink(time, time + sum(phases), strength))
     return 1 - left, made

@@ -7,6 +7,7 @@ the curve of n frames, which is what lets a listener react to a speaker without 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +24,23 @@ def minimum_jerk(share: np.ndarray) -> np.ndarray:
     """
     x = np.clip(share, 0, 1)
     return x**3 * (10 - 15 * x + 6 * x**2)
+
+
+def add_step(curve: np.ndarray, fps: float, start: float, seconds: float, change: np.ndarray) -> None:
+    """Adds a minimum-jerk step to a curve (T, C), in place.
+
+    Args:
+        curve: (T, C) from time 0.
+        fps: frames/s.
+        start: seconds, at or after 0.
+        seconds: how long the step takes.
+        change: (C,) in all.
+    """
+    first = math.ceil(start * fps)
+    last = max(math.ceil((start + seconds) * fps), first)
+    times = np.arange(first, min(last, len(curve))) / fps
+    curve[first:last] += minimum_jerk((times - start) / seconds)[:, None] * change
+    curve[last:] += change
 
 
 def quick_start(share: np.ndarray) -> np.ndarray:

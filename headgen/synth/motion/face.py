@@ -73,10 +73,11 @@ def face(
     for start, own in event_times(frames / fps, twitch, median, EVENT_SPREAD):
         names = TWITCHES[own.integers(len(TWITCHES))]
         seconds, height = log_normal(own, *TWITCH_SECONDS), own.uniform(0.08, 0.35)
-        curve = height * bump(times, start, 0.4 * seconds, 0.1 * seconds, 0.5 * seconds)
+        during = np.flatnonzero((times >= start) & (times <= start + seconds))
+        curve = height * bump(times[during], start, 0.4 * seconds, 0.1 * seconds, 0.5 * seconds)
         for name in names:
-            picked = motion.expression[:, _sides(name)]
-            motion.expression[:, _sides(name)] = picked + curve[:, None] * (1 - picked)
+            place = (during[:, None], _sides(name))
+            motion.expression[place] += curve[:, None] * (1 - motion.expression[place])
     events: list[FaceEvent] = []
     for kind, stream, per_minute, lowest in (
         ("smile", smiles, SMILES_PER_MINUTE[speaking], 0.25),

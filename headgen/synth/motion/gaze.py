@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headgen.synth.motion.curves import drift, frame_times, log_normal, minimum_jerk
+from headgen.synth.motion.curves import add_step, drift, log_normal
 
 FACE_POINTS = np.array([[-1.6, 0.4], [1.6, 0.4], [0.0, -2.4], [0.0, -0.6]])
 """Where on the partner's face people look: eyes, mouth, bridge of the nose; a face at about 1.2 m."""
@@ -107,35 +107,32 @@ def gaze(
     """
     if not 0 <= away_share <= 0.9:
         raise ValueError(f"away_share is {away_share}; give 0 to 0.9")
-    times = frame_times(frames, fps)
     saccades, trembling = rng.spawn(2)
     sight = np.zeros((frames, 2))
-    along = np.zeros((frames, 3))
+    along = np.zeros((frames, 2))
     away: list[GazeShift] = []
     shifts = []
     # a look away of mean length makes its share of time together with the look at the partner before it
     mean_away = AWAY_SECONDS[0] * np.exp(AWAY_SECONDS[1] ** 2 / 2)
     mean_on = mean_away * (1 - away_share) / away_share if away_share else np.inf
-    time, end, looking = 0.0, 0.0, False
+    time, end, left, far, looking, returning = 0.0, 0.0, 0.0, 0.0, False, False
     point, turned, aim = np.zeros(2), np.zeros(2), np.zeros(2)
-    sight += point
     while time < frames / fps:
         if time >= end:  # a new spell
             looking = not looking
             if looking:
+                returning = time > 0
                 spell = _on_spell(saccades, mean_on) * (saccades.random() if time == 0 else 1)
                 aim, wanted = np.zeros(2), np.zeros(2)
             else:
                 spell = log_normal(saccades, *AWAY_SECONDS)
                 aim = _aside(saccades)
                 far = float(np.linalg.norm(aim))
-                away.append(GazeShift(time, time + spell, min(far / AWAY_FAR, 1.0)))
+                left = time
                 wanted = aim * max(far - HEAD_FROM, 0) / far * saccades.uniform(0.5, 1.5) * head_share
             lasts = log_normal(saccades, *HEAD_SECONDS)
-            if len(away):
-                course = minimum_jerk((times - time - HEAD_DELAY) / lasts)
-                along[:, :2] += course[:, None] * (wanted - turned)
-                turned = wanted
+            add_step(along, fps, time + HEAD_DELAY, lasts, wanted - turned)
+            turned = wanted
             end = time + spell
         if looking:
             new = FACE_POINTS[saccades.integers(len(FACE_POINTS))] + FACE_SCATTER * saccades.standard_normal(
@@ -147,15 +144,20 @@ def gaze(
             fixation = log_normal(saccades, *AWAY_FIXATION) / rate
         size = float(np.linalg.norm(new - point))
         lasts = saccade_seconds(size)
-        sight += minimum_jerk((times - time) / lasts)[:, None] * (new - point)
+        add_step(sight, fps, time, lasts, new - point)
+        if returning:
+            away.append(GazeShift(left, time + lasts, min(far / AWAY_FAR, 1.0)))
+            returning = False
         shifts.append((time, size))
         point = new
         time = min(time + max(fixation, lasts + 0.08), max(end, time + lasts + 0.08))
+    if not looking:
+        away.append(GazeShift(left, end, min(far / AWAY_FAR, 1.0)))
     sight += TREMBLE * drift(frames, fps, trembling, TREMBLE_SECONDS, 2)
-    eyes = sight - head[:, :2] - along[:, :2]
+    eyes = sight - head[:, :2] - along
     return Gaze(
         gaze=EYE_LIMITS * np.tanh(eyes / EYE_LIMITS * (1 + (eyes / EYE_LIMITS) ** 2 / 3)),
-        head=along,
+        head=np.pad(along, ((0, 0), (0, 1))),
         away=away,
         shifts=np.array(shifts).reshape(-1, 2),
     )

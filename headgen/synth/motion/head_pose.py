@@ -10,22 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from headgen.synth.motion.curves import (
+    add_step,
     band_noise,
     drift,
     event_times,
-    frame_times,
     interval_median,
     log_normal,
-    minimum_jerk,
 )
 
-NOISE_BANDS = ((0.12, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 7.5))
+NOISE_BANDS = ((0.12, 0.45), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 7.5))
 """Hz; those of `statistics.BANDS`, kept off standstill and off the highest frequencies of the frame rate."""
 SPEAKING_POWER = np.array(
     [
-        [0.05, 2.2, 6.0, 20.0, 20.0],
-        [9.0, 11.5, 17.0, 72.0, 38.0],
-        [4.2, 0.15, 2.6, 7.0, 8.3],
+        [0.05, 2.6, 6.0, 11.0, 18.5],
+        [11.0, 7.5, 17.0, 35.0, 25.5],
+        [4.3, 0.05, 2.9, 4.8, 4.6],
     ]
 )
 """(3, 5) velocity power by axis and band, (degrees/s)^2, of a person of liveliness 1 who speaks.
@@ -48,8 +47,8 @@ ACTIVITY_SECONDS, ACTIVITY_SPREAD = 1.2, 0.75
 POSTURE_PER_MINUTE = 2.0
 POSTURE_SPREAD = 0.7
 POSTURE_SECONDS = (1.3, 0.25)  # median and spread of the logarithm
-POSTURE_HEAD = np.array([2.5, 2.0, 2.0])  # degrees, standard deviation of a posture about upright
-POSTURE_TORSO = np.array([2.5, 1.5, 1.3])
+POSTURE_HEAD = np.array([2.3, 2.0, 1.6])  # degrees, standard deviation of a posture about upright
+POSTURE_TORSO = np.array([2.3, 1.5, 1.0])
 POSTURE_CENTIMETRES = np.array([1.2, 0.4, 1.2])
 SWAY_SECONDS, SWAY_CENTIMETRES = 1.5, np.array([0.25, 0.12, 0.25])  # what breathing and balance add
 
@@ -126,7 +125,6 @@ def posture(
         liveliness: scales how far postures lie apart.
         rate: scales how often they change; 1 is `POSTURE_PER_MINUTE`.
     """
-    times = frame_times(frames, fps)
     first, process, sway = rng.spawn(3)
     size = np.concatenate([POSTURE_HEAD, POSTURE_TORSO, POSTURE_CENTIMETRES]) * min(liveliness, 2.0) ** 0.5
 
@@ -144,7 +142,7 @@ def posture(
         new = hold(own)
         if shifts and start < shifts[-1].end:
             continue
-        pose += minimum_jerk((times - start) / lasts)[:, None] * (new - held)
+        add_step(pose, fps, start, lasts, new - held)
         way = float(np.linalg.norm((new - held) / size)) / 6
         shifts.append(PostureShift(start, start + lasts, min(way, 1.0)))
         held = new

@@ -42,6 +42,7 @@ STYLES = {
     "natural": Style(),
     "lively": Style(2.2, 1.6, 1.15, 1.2, 1.15, 1.6),
 }
+SPONTANEOUS = 0.85  # of the blinks; gaze shifts bring the others
 SPREAD = Style(0.68, 0.4, 0.15, 0.25, 0.35, 0.4)
 """Differences between people of one style: standard deviations of the factors' logarithms. That of the head
 is the measured one ("head speed, spread of log between clips" of `statistics.summarise`)."""
@@ -111,7 +112,7 @@ def idle_motion(
     share = (SPEAKING_AWAY if speaking else LISTENING_AWAY) * style.away
     turning = HEAD_SHARE * min(style.liveliness, 2.5)
     looks = gaze(frames, fps, looking, angles + posed.torso, min(share, 0.8), style.gaze, turning)
-    rate = (SPEAKING_RATE if speaking else RESTING_RATE) * style.blinks
+    rate = SPONTANEOUS * style.blinks * (SPEAKING_RATE if speaking else RESTING_RATE)
     closure, blinked = blinks(frames, fps, lids, rate, blink_at, looks.shifts)
     shapes, shown = face(frames, fps, expressions, style.face, speaking)
     for eye, name in enumerate(("eyeBlinkLeft", "eyeBlinkRight")):

@@ -52,8 +52,9 @@ def babble(
             size = min(log_normal(rng, *JAW), 0.8)
             shapes = expression(VOWELS[rng.choice(len(VOWELS), p=shares)][1])
             overlap = rng.uniform(0.1, 0.6) * length
-            curve = bump(times, time, 0.5 * length, 0.1 * length, 0.4 * length + overlap)
-            out += curve[:, None] * (size * jaw + min(size / 0.3, 1) * shapes * 0.6)
+            during = (times >= time) & (times <= time + length + overlap)
+            curve = bump(times[during], time, 0.5 * length, 0.1 * length, 0.4 * length + overlap)
+            out[during] += curve[:, None] * (size * jaw + min(size / 0.3, 1) * shapes * 0.6)
             time += length
         time += log_normal(rng, *PAUSE)
     return out / (1 + out**4) ** 0.25  # as it is while small, never above 1

@@ -33,8 +33,9 @@ FACTOR = 1.5
 LONG, FPS = 60.0, 25.0  # clips that are compared with the literature: seconds, frames/s
 FINE = 500.0  # frames/s for what a video is too slow for
 
+COMMITTED = "measured"  # the figures that come along
 REASONS = {
-    ("gaze aversion share", "measured"): (
+    ("gaze aversion share", COMMITTED): (
         "the measured people read to a camera or act for it; speakers here look away as in conversation, "
         "where the literature has 41 to 59 %"
     ),
@@ -135,7 +136,7 @@ def motion_report(
         progress: called while videos are tracked.
 
     Returns:
-        ``lines``: dictionaries with ``statistic``, ``who``, ``against`` (``measured`` or a source),
+        ``lines``: dictionaries with ``statistic``, ``who``, ``against`` (``measured``, the folder, or a source),
         ``generated``, ``reference``, ``low``, ``high``, ``ratio``, ``off`` (beyond `FACTOR`) and ``reason``;
         ``videos``: every statistic of every video, by name; ``off``: how many lines are off without a reason;
         ``table``: all of it as markdown.
@@ -156,7 +157,8 @@ def motion_report(
         lengths = [(s.seconds, s.fps) for s in tracked.values()]
     alike = summarise(generated_clips(lengths, minutes, seed))
     known = {name: value for name, value in reference.items() if math.isfinite(value)}
-    lines = [_line(name, "speaking", alike[name], value) for name, value in known.items()]
+    source = COMMITTED if videos is None else str(videos)
+    lines = [_line(name, "speaking", alike[name], value, source) for name, value in known.items()]
 
     long = [(LONG, FPS)]
     generated = {
@@ -164,18 +166,17 @@ def motion_report(
         "listening": summarise(generated_clips(long, minutes, seed + 2, "listener")),
         "any": gesture_figures(seed + 3),
     }
-    lines += [_line(f.statistic, f.role, generated[f.role][f.statistic], f) for f in LITERATURE]
+    lines += [_line(f.statistic, f.role, generated[f.role][f.statistic], f, f.source) for f in LITERATURE]
     off = sum(line["off"] and not line["reason"] for line in lines)
     return {"lines": lines, "videos": clips, "off": off, "table": markdown(lines)}
 
 
-def _line(statistic: str, who: str, value: float, reference: float | Figure) -> dict[str, Any]:
+def _line(statistic: str, who: str, value: float, reference: float | Figure, against: str) -> dict[str, Any]:
     """One line; a value within a published range has the ratio 1, outside it that to the nearer end."""
     if isinstance(reference, Figure):
-        low, high, against = reference.low, reference.high, reference.source
+        low, high = reference.low, reference.high
     else:
         low = high = reference
-        against = "measured"
     nearest = min(max(value, low), high)
     ratio = value / nearest if nearest else float("inf")
     off = not 1 / FACTOR <= ratio <= FACTOR

@@ -36,6 +36,7 @@ STILL_SPEED = 2.0  # degrees/s of all three axes together
 AWAY = 8.0  # degrees from the clip's usual line of sight
 NOISE_ABOVE = 9.0  # Hz: what a head's position still shows there is the tracker's noise
 SMOOTHING = 1 / 25  # seconds, standard deviation, of positions before speeds are taken
+LEAKAGE_SECONDS = 0.2  # standard deviation: what is slower belongs to the head
 MOUTH_BAND = (2.0, 8.0)  # Hz
 TALKED_ENOUGH = 1.5  # seconds, for statistics of talking
 
@@ -52,7 +53,8 @@ class MotionStatistics:
         blink_durations, blink_closings, blink_openings: seconds, one per blink (see `LidClosure`).
         blink_intervals: seconds between the deepest points of successive blinks.
         fixations: seconds between successive saccades.
-        head_rms: (3,) degrees about the clip's mean, in the order of `AXES`.
+        head_rms: (3,) degrees about the clip's mean, in the order of `AXES`; this and what follows of the
+            head is measured on angles `without_leakage`.
         head_speed: (3,) median of the absolute speed, degrees/s.
         head_speed_high: (3,) its 95th percentile.
         head_spectrum: (3, 5) power of the velocity in `BANDS`, (degrees/s)^2, less the tracker's noise.
@@ -120,6 +122,7 @@ def motion_statistics(coefficients: np.ndarray, fps: float) -> MotionStatistics:
     usual = np.median(sight[open_eyes] if open_eyes.any() else sight, axis=0)
     away = np.linalg.norm(sight - usual, axis=1)[open_eyes] > AWAY
 
+    angles = without_leakage(angles, np.stack([columns["jaw_open"], mouth, lids], 1), fps)
     smooth = gaussian_filter1d(angles, SMOOTHING * fps, axis=0, mode="nearest")
     speed = np.abs(np.gradient(smooth, axis=0)) * fps
     talks = talking(mouth, fps)
@@ -162,6 +165,33 @@ def gaze_offsets(degrees: np.ndarray) -> np.ndarray:
     return np.sin(np.deg2rad(degrees)) * (GAZE_GAIN / np.deg2rad(1))
 
 
+def without_leakage(angles: np.ndarray, face: np.ndarray, fps: float) -> np.ndarray:
+    """Head angles less what the face explains of their quick part.
+
+    A tracker takes a dropping jaw or a closing lid for a little head motion, pitch above all: of
+    the velocity power at 2 to 8 Hz in the median measured clip, jaw, lips and lids explain 47 % of the
+    pitch's, 15 % of the yaw's and 2 % of the roll's. Our design: the part above about 1 Hz that is a linear
+    function of the face is subtracted. Nods in step with the jaw go with it.
+
+    Args:
+        angles: (T, 3) degrees.
+        face: (T, C) coefficients that may leak.
+        fps: frames/s.
+
+    Returns:
+        (T, 3).
+    """
+    reach = LEAKAGE_SECONDS * fps
+    quick, cause = (x - gaussian_filter1d(x, reach, axis=0, mode="nearest") for x in (angles, face))
+    # speeds weigh what matters to the spectrum; a face that does not move explains nothing
+    used = cause.std(0) > 1e-6
+    if not used.any():
+        return angles
+    cause = cause[:, used]
+    gains = np.linalg.lstsq(np.diff(cause, axis=0), np.diff(quick, axis=0), rcond=None)[0]
+    return angles - cause @ gains
+
+
 def velocity_power(angle: np.ndarray, fps: float) -> np.ndarray:
     """Power of an angle's velocity in each of `BANDS`.
 
@@ -180,9 +210,11 @@ def velocity_power(angle: np.ndarray, fps: float) -> np.ndarray:
     frequency = np.fft.rfftfreq(len(angle), 1 / fps)
     noise = spectrum[frequency > NOISE_ABOVE]
     if len(noise):
-        spectrum = np.maximum(spectrum - noise.mean(), 0)
+        spectrum = spectrum - noise.mean()
     power = spectrum * (2 * np.pi * frequency) ** 2 * 2 / len(angle)
-    return np.array([power[(frequency >= low) & (frequency < high)].sum() for low, high in BANDS])
+    # bands, not single frequencies, are kept from going below zero: noise is right on average only
+    bands = [power[(frequency >= low) & (frequency < high)].sum() for low, high in BANDS]
+    return np.maximum(bands, 0)
 
 
 def _opening_rate(mouth: np.ndarray, talks: np.ndarray, fps: float) -> float:
