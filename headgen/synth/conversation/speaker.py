@@ -58,6 +58,10 @@ SAME_EMPHASIS = 0.35
 """Seconds within which an emphasis that is heard is the one that was meant."""
 
 
+Heard = tuple[str, float, float, float, str]
+"""Kind, start, end, strength and text of something in the sound."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """Something said in one go.
@@ -121,11 +125,11 @@ def stretches(speech: Speech) -> list[Stretch]:
     return found
 
 
-def speech_events(speech: Speech, said: Sequence[Stretch]) -> list[tuple[str, float, float, float, str]]:
+def speech_events(speech: Speech, said: Sequence[Stretch]) -> list[Heard]:
     """Kind, start, end, strength and text of everything that can be heard.
 
-    An emphasis is a word that is stressed on purpose (strength 1 or less by its loudness), or a place that
-    anybody would hear as one (`Ear`), which then is its word, or 0.3 s of recorded speech.
+    An emphasis is a word that is stressed on purpose (strength 0.8), or a place that anybody hears as one
+    (`Ear`, with the strength heard): its word, or 0.3 s of recorded speech.
     """
     found = [(s.kind, s.start, s.end, 1.0, s.text) for s in said]
     found += [
@@ -150,7 +154,7 @@ def speech_events(speech: Speech, said: Sequence[Stretch]) -> list[tuple[str, fl
 
 
 def plan(
-    said: Sequence[Stretch], heard: Sequence[tuple], duration: float, rng: np.random.Generator
+    said: Sequence[Stretch], heard: Sequence[Heard], duration: float, rng: np.random.Generator
 ) -> list[Gesture]:
     """Gestures that go with what is said, in order of time; those that clash are sorted out later."""
     out: list[Gesture] = []
@@ -220,18 +224,20 @@ def without_clashes(planned: Sequence[Gesture]) -> list[Gesture]:
 
     Smiles that lead to it end before it; what else would move the head or the mouth then is left out.
     """
-    laughs = [g for g in planned if g.kind == "laugh"]
+    laughs = [item for item in planned if item.kind == "laugh"]
     out = []
     for item in planned:
         for laugh in laughs:
-            end = laugh.start + laugh.duration + 2 * BREAK
-            clash = PARTS_MOVED[item.kind] & PARTS_MOVED["laugh"] and item is not laugh
-            if not clash or item.start >= end or item.start + item.duration + 2 * BREAK <= laugh.start:
+            if item.kind == "laugh" and laugh.start <= item.start:
                 continue
-            item = replace(item, duration=laugh.start - 2 * BREAK - item.start)
-        if item.duration >= (SHORTEST_SMILE if item.kind == "smile" else 0.25):
+            starts, ends = laugh.start - 2 * BREAK, laugh.start + laugh.duration + 2 * BREAK
+            clash = bool(PARTS_MOVED[item.kind] & PARTS_MOVED["laugh"])
+            if clash and item.start < ends and item.start + item.duration > starts:
+                room = starts - item.start if item.kind in ("smile", "laugh") else 0.0
+                item = replace(item, duration=room)
+        if item.kind not in ("smile", "laugh") or item.duration >= SHORTEST_SMILE:
             out.append(item)
-    return sorted(out, key=lambda item: item.start)
+    return sorted((item for item in out if item.duration > 0), key=lambda item: item.start)
 
 
 def perform(
