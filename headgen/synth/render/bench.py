@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,13 @@ from headgen.synth.heads.analytic import AnalyticModel
 from headgen.synth.heads.assets import find_ict
 from headgen.synth.heads.expressions import expression
 from headgen.synth.heads.ict_model import IctModel
-from headgen.synth.heads.model import HeadModel, HeadMotion
+from headgen.synth.heads.model import HeadModel, HeadMotion, Surface
 from headgen.synth.render.backgrounds import background
 from headgen.synth.render.flaws import Flaws
 from headgen.synth.render.light import SKIN, random_light
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.render.scene import Camera
+from headgen.synth.settings import Setting
 
 SKIN_SIZE = 512  # pixels of the skin's texture
 
@@ -61,35 +63,14 @@ def run(
     neutral = head_model.neutral(0.6 * rng.standard_normal(20))
     grain = 1 + 0.05 * rng.standard_normal((SKIN_SIZE, SKIN_SIZE, 1))
     surfaces = head_surfaces(head_model, neutral, (SKIN * grain).clip(0.02, 0.9).astype(np.float32), rng)
-    motion = talking(frames)
     light, _ = random_light(rng)
-    behind = background(rng, (size, size))
-    camera, renderer = Camera.portrait(size), Renderer(supersample=supersample)
-    flawed = Flaws.draw(rng).camera()
+    setting = Setting(Camera.portrait(size), light, background(rng, (size, size)), Flaws.draw(rng))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    times: dict[str, list[float]] = {}
     try:
-        for turn in range(rounds + 1):  # the first one compiles and prepares
-            start = time.process_time()
-            head = head_model.pose(neutral, motion)
-            posed = time.process_time()
-            with timed_parts() as parts:
-                rendered = renderer.render(surfaces, head, head_model.topology, camera, light, behind)
-            drawn = time.process_time()
-            for image in rendered.image:
-                flawed(image)
-            end = time.process_time()
-            if turn == 0:
-                continue
-            # stages are timed by the clock on the wall: scaled to the processor's time of the whole
-            scale = (drawn - posed) / sum(parts.values())
-            stages = {"pose": posed - start, **{k: v * scale for k, v in parts.items()}, "flaws": end - drawn}
-            for name, seconds in stages.items():
-                times.setdefault(name, []).append(seconds / frames)
+        stage = stages(head_model, neutral, surfaces, setting, talking(frames), supersample, rounds)
     finally:
         torch.set_num_threads(threads)
-    stage = {name: float(np.median(values)) for name, values in times.items()}
     total = sum(stage.values())
     return {
         "model": model,
@@ -101,6 +82,40 @@ def run(
         "milliseconds": {name: 1000 * seconds for name, seconds in stage.items()},
         "shares": {name: seconds / total for name, seconds in stage.items()},
     }
+
+
+def stages(
+    model: HeadModel,
+    neutral: np.ndarray,
+    surfaces: Sequence[Surface],
+    setting: Setting,
+    motion: HeadMotion,
+    supersample: int,
+    rounds: int,
+) -> dict[str, float]:
+    """Median seconds of processor time per frame of pose, project, raster, shade, truth and flaws."""
+    renderer, flawed = Renderer(supersample=supersample), setting.flaws.camera()
+    times: dict[str, list[float]] = {}
+    for turn in range(rounds + 1):  # the first one compiles and prepares
+        start = time.process_time()
+        head = model.pose(neutral, motion)
+        posed = time.process_time()
+        with timed_parts() as parts:
+            rendered = renderer.render(
+                surfaces, head, model.topology, setting.camera, setting.light, setting.background
+            )
+        drawn = time.process_time()
+        for image in rendered.image:
+            flawed(image)
+        end = time.process_time()
+        if turn == 0:
+            continue
+        # the parts are timed by the clock on the wall: scaled to the processor's time of the whole
+        scale = (drawn - posed) / sum(parts.values())
+        spent = {"pose": posed - start, **{k: v * scale for k, v in parts.items()}, "flaws": end - drawn}
+        for name, seconds in spent.items():
+            times.setdefault(name, []).append(seconds / len(motion))
+    return {name: float(np.median(values)) for name, values in times.items()}
 
 
 def talking(frames: int) -> HeadMotion:

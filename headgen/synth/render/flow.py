@@ -49,7 +49,8 @@ class FlowField:
 
         Returns:
             flow (H, W, 2) float32 in pixels, and what is not seen in the second frame (H, W) bool: because
-            something is nearer than `TOLERANCE` before it there, or because it has left the picture.
+            something is more than `TOLERANCE` before it there, or because it has left the picture. Points
+            less than a pixel behind an edge count as seen.
         """
         if self._assembly is None:
             self._assembly = Assembly.of(self._surfaces, second_head.vertices.shape[1])

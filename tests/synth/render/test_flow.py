@@ -11,7 +11,7 @@ CAMERA = Camera.portrait(96, distance=70, head=0.5)
 
 def test_flow_agrees_with_moving_the_ball_by_hand() -> None:
     points, triangles, uv = sphere(7.0, 40)
-    degrees, shift = np.array([0.0, 12.0]), np.array([[0, 0, 0], [1.0, -0.5, 2.0]], np.float32)
+    degrees, shift = np.array([0.0, 30.0]), np.array([[0, 0, 0], [1.0, -0.5, 2.0]], np.float32)
     transform = turned(2, degrees, shift)
     ball, head = [surface("ball", triangles, uv, texture=WHITE)], posed(points, transform)
     out = Renderer().render(ball, head, None, CAMERA, procedural_light(np.random.default_rng(0)), None)
@@ -31,10 +31,10 @@ def test_flow_agrees_with_moving_the_ball_by_hand() -> None:
     error = flow[rows, columns] - (moved[:, :2] - np.stack([columns, rows], 1))
     assert np.abs(error).max() < 0.02
     assert (flow[np.isinf(out.depth[0])] == 0).all()
-    # what turned away to the far side is hidden, what faces the camera is not
+    # what turned well away to the far side is hidden, what faces the camera is not
     normal = (point / 7) @ transform[1, :, :3].T
     away = (normal * (np.array([0, 0, 70]) - (point @ transform[1, :, :3].T + transform[1, :, 3]))).sum(1)
-    assert hidden[rows, columns][away < -6].all()
+    assert hidden[rows, columns][away < -25].all()
     assert not hidden[rows, columns][away > 6].any()
 
 
@@ -59,7 +59,7 @@ def test_what_passes_in_front_hides_the_rest() -> None:
     inner[1:-1, 1:-1] &= (
         covered_then[2:, 1:-1] & covered_then[:-2, 1:-1] & covered_then[1:-1, 2:] & covered_then[1:-1, :-2]
     )
-    assert inner.sum() > 100 and hidden[inner].all()
+    assert inner.sum() > 50 and hidden[inner].all()
     assert not hidden[on_wall & ~covered_then].any()
     background = np.isinf(out.depth[0])
     assert (hidden[background] == np.isfinite(out.depth[1])[background]).all()

@@ -29,7 +29,7 @@ def colour(red: int, green: int, blue: int, alpha: int = 255) -> np.ndarray:
 
 def scene(frames: int = 2) -> tuple[list[Surface], object, object]:
     """A ball of skin with a plate of hair in front of its left half and strands cut out of a strip."""
-    points, triangles, uv = sphere(7.0, 20)
+    points, triangles, uv = sphere(7.0, 40)
     texture = np.random.default_rng(0).integers(60, 255, (64, 128, 4), np.uint8)
     texture[..., 3] = 255
     plate_points, plate, plate_uv = square(4.0, 9.0)
@@ -68,7 +68,7 @@ def test_ground_truth_is_what_lies_at_the_pixels_centre() -> None:
     root = along**2 - square_length * (80**2 - 49)
     inner = root > 0.35 * root.max()
     depth = (-along - np.sqrt(np.maximum(root, 0))) / square_length
-    assert np.abs(out.depth[0][rows, columns] - depth)[inner].max() < 0.06  # facets lie inside the ball
+    assert np.abs(out.depth[0][rows, columns] - depth)[inner].max() < 0.03  # facets lie inside the ball
     point = ray * depth[:, None] + [0, 0, 80]
     normals = out.normals[0][rows, columns]
     assert ((normals * point).sum(1)[inner] / 7 > 0.999).all()
@@ -111,7 +111,7 @@ def test_background_is_kept_to_the_byte_and_edges_are_mixed() -> None:
     inside = linear[away < radius - 3]
     # antialiased coverage adds up to the disc's area
     assert abs(linear.sum() / inside.mean() - np.pi * radius**2) < 0.012 * np.pi * radius**2
-    assert len(np.unique(plain[(away > radius - 1) & (away < radius + 1)])) > 10
+    assert len(np.unique(plain[(away > radius - 1) & (away < radius + 1)])) > 5
 
 
 def test_even_light_gives_the_albedo() -> None:
