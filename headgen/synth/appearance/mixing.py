@@ -24,7 +24,7 @@ from headgen.synth.appearance.library import Library, Person
 from headgen.synth.appearance.texture import SkinLayout, broad_blur, cavities, luminance, skin_grain
 
 TONES = np.array([
-    (0.064, 0.036, 0.026), (0.105, 0.056, 0.037), (0.180, 0.098, 0.062), (0.285, 0.165, 0.105),
+    (0.064, 0.033, 0.020), (0.110, 0.055, 0.032), (0.185, 0.098, 0.058), (0.285, 0.165, 0.102),
     (0.390, 0.240, 0.165), (0.480, 0.315, 0.235), (0.570, 0.410, 0.335),
 ])  # fmt: skip
 """Linear RGB of human skin from the darkest (lightness 0) to the lightest (1), even steps between them."""
@@ -36,7 +36,7 @@ BROAD, MIDDLE = 0.030, 0.0075  # sizes that divide the bands, of the texture's s
 BROAD_KEPT = 0.6  # broad blotches are partly light that was not taken out
 DEEPEST = 0.28  # log: folds of smiling portraits are deeper than the resting faces they are mixed into
 HUE_KEPT = 0.6  # of the middle structure: at the outline of faces it is the camera's
-DARKEST = 0.008  # linear: hair of brows and beards reflects that much
+DARKEST = np.array([0.010, 0.006, 0.0045], np.float32)  # linear: what hair of brows and beards reflects
 ALIKE_TONE, ALIKE_LIPS, ALIKE_BEARD = 0.35, 0.3, 0.15  # how far people in a mixture may differ
 FEMININE_FROM = 0.77  # share of a library whose lips are less red than women's
 
@@ -99,7 +99,7 @@ def draw_identity(
     chosen = _choose_alike(library, float(luminance(tone)), feminine, rng)
     people = [library[k] for k in chosen]
     log = _mix(layout, people, rng) + tone.astype(np.float32)
-    log = log + skin_grain(layout, rng, rng.uniform(0.6, 1.1)) * (1 - 0.5 * layout.lip_mask[..., None])
+    log = log + skin_grain(layout, rng, rng.uniform(0.4, 0.85)) * (1 - 0.5 * layout.lip_mask[..., None])
     log = _vary(layout, log, lightness, feminine, rng)
     albedo = (np.exp(log) + DARKEST) * cavities(layout)
     return Identity(
