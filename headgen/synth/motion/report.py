@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from headgen.errors import InputError
 from headgen.progress import ProgressCallback
 from headgen.synth.heads.model import HeadMotion
 from headgen.synth.motion import measured
@@ -136,17 +137,17 @@ def motion_report(
         progress: called while videos are tracked.
 
     Returns:
-        ``lines``: dictionaries with ``statistic``, ``who``, ``against`` (``measured``, the folder, or a source),
-        ``generated``, ``reference``, ``low``, ``high``, ``ratio``, ``off`` (beyond `FACTOR`) and ``reason``;
+        ``lines``: dictionaries with ``statistic``, ``who``, ``against`` (``measured``, the folder, or a
+        source), ``generated``, ``reference``, ``low``, ``high``, ``ratio``, ``off`` (beyond `FACTOR`) and
+        ``reason``;
         ``videos``: every statistic of every video, by name; ``off``: how many lines are off without a reason;
         ``table``: all of it as markdown.
 
     Raises:
-        InputError: see `headgen.synth.motion.measure.measure_videos`.
-        ValueError: minutes not positive.
+        InputError: minutes not positive; see also `headgen.synth.motion.measure.measure_videos`.
     """
     if minutes <= 0:
-        raise ValueError(f"minutes is {minutes}; give a positive number")
+        raise InputError(f"minutes is {minutes}; give a positive number")
     if videos is None:
         clips, reference = measured.CLIPS, measured.SUMMARY
         lengths = [(clip["seconds"], clip["fps"]) for clip in clips.values()]
@@ -214,16 +215,22 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(out) + "\n"
 
 
-def command(videos: Path | None = None, seed: int = 0, minutes: float = 60.0) -> str:
+def command(
+    videos: Path | None = None,
+    seed: int = 0,
+    minutes: float = 60.0,
+    progress: ProgressCallback | None = None,
+) -> str:
     """Compares generated head motion with videos of people and with the literature.
 
     Args:
         videos: folder of face videos to measure; without it, the figures that come along.
         seed: of the generated motion.
         minutes: of generated motion of each kind.
+        progress: called while videos are tracked.
 
     Returns:
         The report as a markdown table.
     """
-    report = motion_report(videos, seed, minutes)
+    report = motion_report(videos, seed, minutes, progress)
     return f"{report['table']}\n{report['off']} lines off by more than {FACTOR} without a reason"

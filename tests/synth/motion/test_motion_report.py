@@ -51,7 +51,7 @@ def test_blinks_nods_and_laughs_have_published_rates():
 
 
 def test_minutes_must_be_positive():
-    with pytest.raises(ValueError, match="minutes"):
+    with pytest.raises(InputError, match="minutes"):
         motion_report(minutes=0)
 
 
