@@ -9,9 +9,11 @@ picture).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from scipy.spatial import cKDTree
 
 from headgen.synth.appearance.anatomy import Anatomy, Skin
@@ -137,11 +139,48 @@ class Torso:
         near = flat[:, 1] > self.skin.points[:, 1].min() - 1.5
         margin = np.broadcast_to(lift, points.shape[:-1]).reshape(-1)
         flat[near] = self.skin.keep_outside(flat[near], margin[near], rounds=3, deepest=3.0)
-        return flat.reshape(points.shape)
+        out = flat.reshape(points.shape)
+        if out.ndim == 3:  # cloth does not take on every dent
+            out = gaussian_filter1d(out, 1.0, axis=0, mode="nearest")
+            flat = out.reshape(-1, 3)
+            flat[near] = self.skin.keep_outside(flat[near], 0.6 * margin[near], rounds=3, deepest=3.0)
+            out = flat.reshape(points.shape)
+        return out
+
+    def cloth_above(self, points: np.ndarray, lift: float) -> np.ndarray:
+        """(N, 3) points moved outwards to at least `lift` cm above the body and the head model's skin."""
+        moved = self.as_skin(0.0).keep_outside(points, lift)
+        return self.skin.keep_outside(moved, lift, deepest=3.0)
+
+    @cached_property
+    def _floor(self) -> np.ndarray:
+        """(73,) level down to which the head model has skin, by azimuth from -180 to 180 in steps of 5."""
+        offset = self.skin.points - self.axis
+        around = np.rad2deg(np.arctan2(offset[:, 0], offset[:, 2]))
+        below = offset[:, 1] < 1.0
+        levels = np.linspace(0, 5, 51)
+        out = np.empty(72)
+        for k, angle in enumerate(np.arange(-180, 180, 5.0)):
+            near = below & (np.abs((around - angle + 180) % 360 - 180) < 10)
+            floor = self.skin.points[near, 1].min() + 0.8
+            height = self.surface(np.full(51, angle), levels)[:, 1]
+            out[k] = levels[(height > floor).argmin() - 1] if (height <= floor).any() else levels[-1]
+        out = gaussian_filter1d(minimum_filter1d(np.clip(out, 0.5, None), 5, mode="wrap"), 1.5, mode="wrap")
+        return np.append(out, out[0])
+
+    def deepest(self, azimuth: np.ndarray) -> np.ndarray:
+        """Level down to which the head model has skin, by azimuth in degrees: necklines end above it."""
+        return np.interp((np.asarray(azimuth) + 180) % 360 - 180, np.arange(-180, 181, 5.0), self._floor)
+
+    def azimuth_at(self, x: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """Azimuth in degrees from 0 to 88 at which the front is `x` cm from the middle, by level (N,)."""
+        angles = np.linspace(0, 88, 89)
+        places = self.surface(angles[None], np.asarray(level)[:, None])[..., 0]
+        return np.array([np.interp(want, row, angles) for want, row in zip(x, places, strict=True)])
 
     def as_skin(self, lift: float = 1.0) -> Skin:
         """Shoulders, chest and back down to level 8 as something to keep outside of."""
-        azimuth, level = np.meshgrid(np.arange(-180, 180, 4.0), np.arange(2.0, 8.01, 0.15))
+        azimuth, level = np.meshgrid(np.arange(-180, 180, 4.0), np.arange(1.5, 8.01, 0.15))
         points = self.surface(azimuth, level, lift)
         along = np.roll(points, -1, 1) - np.roll(points, 1, 1)
         down = np.gradient(points, axis=0)
