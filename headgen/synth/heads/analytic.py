@@ -1,7 +1,7 @@
 """Our own parametric head: a signed distance field, its mesh with exact texture places, and how it moves.
 
-No files are needed. The mesh has a fixed topology: the skin is a grid on the field's zero level, cut at lips and
-lids; ears, linings, teeth, tongue, lashes and eyeballs are meshes of their own (`analytic_grid`,
+No files are needed. The mesh has a fixed topology: the skin is a grid on the field's zero level, cut at lips
+and lids; ears, linings, teeth, tongue, lashes and eyeballs are meshes of their own (`analytic_grid`,
 `analytic_parts`). Persons differ by deformations of space (`analytic_identity`), skin moves by displacements
 and by the turns of jaw, lids and eyes (`analytic_motion` and here).
 
@@ -47,10 +47,10 @@ EYE_TURNED_OUT_DEG = 5.0
 """How far outwards an eyeball points that looks straight ahead: the angle kappa of a usual eye."""
 MAX_GAZE_DEG = 40.0
 LOOK_DEG = 30.0
-"""What an eyeLook shape of 1 turns the lids by; lids follow the gaze up and down nearly degree by degree (Becker
-and Fuchs 1988, "Lid-eye coordination during vertical gaze changes")."""
+"""What an eyeLook shape of 1 turns the lids by."""
 UPPER_UP, UPPER_DOWN, LOWER_UP, LOWER_DOWN = 0.5, 0.72, 0.16, 0.3
-"""Share of the gaze that each lid takes."""
+"""Share of the gaze that each lid takes; lids follow the eye up and down (Becker and Fuchs 1988, "Lid-eye
+coordination during vertical gaze changes")."""
 WIDE_DEG, SQUINT_UPPER_DEG, SQUINT_LOWER_DEG = 7.0, 2.0, 7.5
 BLINK_LOWER = 0.1  # share of a blink that the lower lid does
 UPPER_REACH_CM, LOWER_REACH_CM = 1.15, 0.95
@@ -58,6 +58,7 @@ UPPER_REACH_CM, LOWER_REACH_CM = 1.15, 0.95
 CLEARANCE_CM = 0.04
 LIP_REACH_CM = 0.5
 TONGUE_LIFT_CM = 0.25
+FLUSH_CM, SUNK_CM = 0.1, 0.2
 PREPARED = 4  # persons whose displacements are kept
 
 
@@ -122,15 +123,15 @@ class AnalyticModel:
     Attributes:
         name: ``analytic``.
         identities: number of identity coefficients, named in `analytic_identity.IDENTITY`, about N(0, 1).
-        topology: shared by all identities. Texture places: ``skin`` has one texture, the head's grid (u around
-            the head from the back over the person's right cheek, v from crown to shoulders) in its upper
-            `analytic_grid.SKIN_V`, left and right ear below it; each other material has a texture of its own;
-            those of eyes follow `eyeball.Eyeball`.
+        topology: shared by all identities. Texture places: ``skin`` has one texture, the head's grid in its
+            upper `analytic_grid.SKIN_V` (u around the head from the back over the person's right cheek, v
+            from crown to shoulders), left and right ear below it; each other material has a texture of its
+            own; those of eyes follow `eyeball.Eyeball`.
 
-    Gaze has one source: `HeadMotion.gaze` turns both eyeballs and the lids follow; eyeLook coefficients of the
-    expression add to the lids' part only. ``eyeBlink`` of 1 closes the lids whatever the other shapes are, and
-    lids never dip into the eyeball. ``mouthClose`` closes as much of the lips as `jawOpen`
-    of the same size opens.
+    Gaze has one source: `HeadMotion.gaze` turns both eyeballs and the lids follow; eyeLook coefficients of
+    the expression add to the lids' part only. ``eyeBlink`` of 1 closes the lids whatever the other shapes
+    are, and lids never dip into the eyeball. ``mouthClose`` closes as much of the lips as ``jawOpen`` of the
+    same size opens.
     """
 
     name = "analytic"
@@ -191,7 +192,7 @@ class AnalyticModel:
             for side in SIDES:
                 self._move_eye(points, ready, side, expression[t], float(gaze[t, 1]), turned[t])
             skin(points, template.bones, transforms[t], vertices[t])
-            vertex_normals(vertices[t], self._welded_triangles, normals[t])
+            vertex_normals(vertices[t], _welded_triangles(), normals[t])
             normals[t] = normals[t][template.weld]
         return PosedHead(
             vertices=vertices,
@@ -200,10 +201,6 @@ class AnalyticModel:
             head_transform=transforms[:, 2],
             torso_transform=transforms[:, 0],
         )
-
-    @property
-    def _welded_triangles(self) -> np.ndarray:
-        return _welded_triangles()
 
     def _prepare(self, neutral: np.ndarray) -> _Prepared:
         neutral = np.ascontiguousarray(neutral, np.float32)
@@ -351,6 +348,10 @@ def _template() -> _Template:
     index = np.arange(SKIN_COUNT).reshape(ROWS, COLUMNS)
     builder.add(parts.Part(places.reshape(-1, 3), grid.grid_triangles(), grid.grid_uv()), "skin")
     ear = parts.ear(ear_field())
+    # where the ear's shell runs along the cheek it dives under it
+    depth, outwards = skin_field().distance_and_gradient(ear.points)
+    flush = depth < FLUSH_CM
+    ear.points[flush] -= ((depth + SUNK_CM)[:, None] * outwards)[flush]
     right_ear = ear.mirrored()
     right_ear.uv[:, 0] += 0.5
     ears = {"Left": builder.add(ear, "skin"), "Right": builder.add(right_ear, "skin")}
@@ -389,9 +390,7 @@ def _template() -> _Template:
         white = np.unique(ball.sclera)
         renumber = np.full(len(placed), -1)
         renumber[front] = np.arange(len(front))
-        iris = builder.add(
-            parts.Part(placed[front], renumber[ball.iris], ball.iris_uv[front]), "iris"
-        )
+        iris = builder.add(parts.Part(placed[front], renumber[ball.iris], ball.iris_uv[front]), "iris")
         irises[side] = iris.start + renumber[[ball.pupil, *ball.limbus]]
         renumber[white] = np.arange(len(white))
         builder.add(parts.Part(placed[white], renumber[ball.sclera], ball.sclera_uv[white]), "sclera")
@@ -431,7 +430,7 @@ def _template() -> _Template:
         shapes[k, tooth_rows[False]] = move
         shapes[k, tongue] = move
     forward = np.linspace(0, 1, parts.TONGUE_ROWS).repeat(parts.TONGUE_COLUMNS)[:, None]
-    shapes[INDEX["tongueOut"], tongue] = forward * np.array([0, 0.5, 2.4])
+    shapes[INDEX["tongueOut"], tongue] = forward * np.array([0, 0.9, 2.8])
 
     lids = {}
     for side in SIDES:

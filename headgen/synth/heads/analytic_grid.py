@@ -1,9 +1,9 @@
 """The analytic head's skin as a grid of fixed topology on the field's zero level, cut at lips and lids.
 
-Rows run from the crown to the shoulders, columns around the head: column 0 and the last one meet at the back,
-the middle one is the face's middle. Two rows pass along the lid lines, two along the lip line; between the two
-of a pair there are no triangles, and outside the slit both have the same places. Texture places are the grid's
-own parameters.
+Rows run from the crown to the shoulders, columns around the head: column 0 and the last one meet at the
+back, the middle one is the face's middle. Two rows pass along the lid lines, two along the lip line; between
+the two of a pair there are no triangles, and outside the slit both have the same places. Texture places are
+the grid's own parameters.
 
 Legend: R rows, C columns, H columns of one half (the face's middle first, the back last), N vertices.
 """
@@ -213,7 +213,7 @@ def grid_uv() -> np.ndarray:
     return np.stack([u.ravel(), v.ravel()], 1).astype(np.float32)
 
 
-def welded(held_lines: bool = True) -> np.ndarray:
+def welded() -> np.ndarray:
     """(R C,) for each vertex of the grid the first one at the same place."""
     index = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
     half = np.abs(np.arange(COLUMNS) - MIDDLE)

@@ -2,9 +2,9 @@
 
 People differ by a smooth deformation of space: the field of a person at ``p`` is the mean head's field at
 ``p - E(p)``, where E is a sum of modes, each worth one standard deviation of a measure of the face. Zero
-levels stay exact that way and creases, lips and lids move with the skin. Sizes of one standard deviation follow
-Farkas, "Anthropometry of the Head and Face" (1994): face breadth 0.5 cm, face height 0.6, mouth width 0.3,
-nose width 0.25, nose length 0.3, lip height 0.15, jaw width 0.6, eye distance 0.25.
+levels stay exact that way and creases, lips and lids move with the skin. Sizes of one standard deviation are
+near those of Farkas, "Anthropometry of the Head and Face" (1994): face breadth 0.5 cm, face height 0.6, mouth
+width 0.3, nose width 0.25, nose length 0.3, lip height 0.15, jaw width 0.6, eye distance 0.25.
 
 Our design: around the eyes E is a similarity (shift, turn, scale), so that lids keep lying on a sphere, and
 around the ears too.
@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from headgen.synth.heads.analytic_grid import EYE, LID_RADIUS
+from headgen.synth.heads.analytic_grid import EYE
 from headgen.synth.heads.analytic_shape import EAR_BUMPS, EAR_SOLIDS, SKIN_BUMPS, SKIN_SOLIDS
 from headgen.synth.heads.distance import Bumps, Ellipsoids, Field, Warped, turned
 
@@ -155,6 +155,7 @@ class Person:
         def near(centre: tuple[float, float, float], sigma: tuple[float, float, float]) -> np.ndarray:
             return np.exp(-0.5 * (((mirrored - centre) / sigma) ** 2).sum(1))
 
+        odd = np.tanh(x / 0.8)  # nothing jumps in the middle
         head = _smooth((y + 13) / 6)  # the shoulders stay
         below_eyes = np.minimum(y - EYE[1], 0)
         dx += head * x * 0.026 * c["width"]
@@ -182,15 +183,15 @@ class Person:
         dy += 0.16 * c["lips"] * lips * np.tanh((y + 3.36) / 0.7)
         dz += 0.06 * c["lips"] * lips
         dy += 0.14 * c["philtrum"] * near((0, -3.2, 11), (3.0, 1.6, 3.0))
-        dx += 0.1 * c["eye_spacing"] * near((3.1, 3.6, 8.5), (1.6, 2.2, 3))
+        dx += 0.1 * c["eye_spacing"] * odd * near((3.1, 3.6, 8.5), (1.6, 2.2, 3))
         ridge = near((2.8, 5.5, 9.8), (2.4, 0.9, 1.8))
         dz += 0.16 * c["brow"] * ridge
         dy -= 0.14 * c["brow"] * ridge
         cheek = near((4.2, -1.2, 8.3), (1.8, 2.0, 2.4))
-        dx += 0.22 * c["cheeks"] * cheek
+        dx += 0.22 * c["cheeks"] * odd * cheek
         dz += 0.18 * c["cheeks"] * cheek
         bone = near((5.8, 1.6, 6.6), (1.5, 1.3, 2.2))
-        dx += 0.2 * c["cheek_bones"] * bone
+        dx += 0.2 * c["cheek_bones"] * odd * bone
         dz += 0.14 * c["cheek_bones"] * bone
         throat = _smooth((-y - 6.5) / 3) * _smooth((y + 17) / 5) * _smooth((9 - z) / 4)
         dx += 0.05 * c["neck"] * throat * x
@@ -220,11 +221,6 @@ class Person:
         size = float(np.exp(EAR_SCALE * self._c["ears"]))
         # large ears stand out more
         return size, turned(np.array([0.0, -EAR_TURN * self._c["ears"], 0.0]))
-
-
-def lid_sphere(person: Person) -> float:
-    """Radius in cm of the spheres on which a person's lids lie."""
-    return LID_RADIUS * person.eye_scale
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:

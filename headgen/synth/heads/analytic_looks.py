@@ -1,11 +1,11 @@
 """Skin of the analytic head, drawn from chance: tones, lips, brows, freckles, stubble; and all its surfaces.
 
 Skin colour follows two pigments, whose absorbances add up (Tsumura et al. 2003, "Image-based skin color and
-texture analysis/synthesis by extracting hemoglobin and melanin information in the skin", SIGGRAPH, section 3):
-the logarithm of the albedo is that of pale skin minus melanin and haemoglobin times their spectra. Where they
-lie is told by places on the mean head, which every texel knows exactly.
+texture analysis/synthesis by extracting hemoglobin and melanin information in the skin", section 3): the
+logarithm of the albedo is that of pale skin minus melanin and haemoglobin times their spectra. Where they lie
+is told by places on the mean head, which every texel knows exactly.
 
-Legend: S side of the texture, N texels' places.
+Legend: S side of the texture.
 """
 
 from __future__ import annotations
@@ -33,12 +33,20 @@ UPPER_LIP = np.array([
     (0.0, -2.5), (0.3, -2.45), (0.56, -2.44), (0.87, -2.58), (1.3, -2.72), (1.65, -2.93), (2.12, -3.17),
     (2.5, -3.52),
 ])  # fmt: skip
-LOWER_LIP = np.array([
-    (0.0, -4.37), (0.45, -4.37), (0.85, -4.32), (1.44, -4.18), (1.96, -3.95), (2.29, -3.74), (2.5, -3.54),
-])
+LOWER_LIP = np.array(
+    [
+        (0.0, -4.37),
+        (0.45, -4.37),
+        (0.85, -4.32),
+        (1.44, -4.18),
+        (1.96, -3.95),
+        (2.29, -3.74),
+        (2.5, -3.54),
+    ]
+)
 """Borders of the lips' red on the mean head: x from the middle, y; cm."""
-BROW = np.array([(1.15, 5.45), (2.2, 5.83), (3.3, 6.06), (4.4, 5.98), (5.3, 5.55), (5.75, 5.22)])
-BROW_HALF = np.array([0.42, 0.48, 0.45, 0.36, 0.22, 0.1])
+BROW = np.array([(1.12, 5.38), (2.2, 5.62), (3.3, 5.8), (4.2, 5.76), (5.0, 5.45), (5.7, 4.95)])
+BROW_HALF = np.array([0.38, 0.42, 0.38, 0.32, 0.2, 0.1])
 """Middle line of the left brow and its half width, cm."""
 FRONT_LEFT, FRONT_TOP, FRONT_TEXELS = -7.0, 8.0, 60  # cm, cm, texels a cm of the brows' own picture
 FRONT_SIZE = (840, 300)
@@ -147,7 +155,7 @@ def skin_albedo(model: AnalyticModel, tone: SkinTone, rng: np.random.Generator) 
         + 0.9 * _smooth((x - 7.2) / 0.8) * _smooth((y + 3.5) / 1.0)
     )
     lids = near((3.1, 3.6, 9.3), (1.7, 0.9, 1.6))
-    rim = _lid_rims()
+    rim, roots = _lid_rims()
     blood = tone.blood * (1 + 0.16 * tone.mottling * blotches) + tone.flush * flush * (1 + 0.2 * blotches)
     blood += 0.35 * lids + 0.3 * rim
     lip_lines = 0.12 * _streaks(rng, 2.0)
@@ -162,14 +170,17 @@ def skin_albedo(model: AnalyticModel, tone: SkinTone, rng: np.random.Generator) 
     log = np.log(PALE) - melanin[..., None] * MELANIN - np.maximum(blood, 0)[..., None] * HAEMOGLOBIN
     log += (0.02 * pores * even + 0.015 * blotches)[..., None]
     nostril = near((0.62, -0.98, 10.95), (0.3, 0.28, 0.5))
-    crease = np.exp(-((places[..., 1] - grid.lip_height(np.clip(x, 0, 2.3))) ** 2) / 0.0025) * (x < 2.35) * (z > 9)
+    crease = (
+        np.exp(-((places[..., 1] - grid.lip_height(np.clip(x, 0, 2.3))) ** 2) / 0.0025) * (x < 2.35) * (z > 9)
+    )
     log -= (1.1 * nostril + 0.5 * crease)[..., None] * np.array([0.85, 1.05, 1.05])
+    log -= 1.3 * roots[..., None]
     out = np.exp(log)
 
     hair = np.array(tone.hair)
     shadow = tone.stubble * _beard(x, y, z) * (1 - lip)
     dots = 0.22 + 0.5 * np.clip(_noise(rng, 0.7) * 0.8 + 0.2, 0, 1)
-    out = _over(out, hair + 0.03, 0.75 * shadow * dots)
+    out = _over(out, hair + 0.03, 0.6 * shadow * dots)
     out = _over(out, hair, _brows(rng, tone, places))
     return np.clip(out, 0.003, 0.95).astype(np.float32)
 
@@ -179,7 +190,7 @@ def skin_albedo(model: AnalyticModel, tone: SkinTone, rng: np.random.Generator) 
 
 @lru_cache(maxsize=1)
 def _places(model: AnalyticModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each texel lies on the mean head (S, S, 3), cm, how much it belongs to the lips, how even it is."""
+    """Place on the mean head (S, S, 3), cm; how much it belongs to the lips; how even it is."""
     from headgen.synth.appearance.texture import bake
     from headgen.synth.photograph import fill_holes
 
@@ -203,18 +214,22 @@ def _lips(places: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _lid_rims() -> np.ndarray:
-    """(S, S) 1 along the edges of the lids, which are wet and red."""
+def _lid_rims() -> tuple[np.ndarray, np.ndarray]:
+    """(S, S) 1 along the lids' edges, which are wet and red; and along the upper lashes' roots."""
     row = (np.arange(SIZE) + 0.5) / SIZE / grid.SKIN_V * (grid.ROWS - 1)
     column = np.abs((np.arange(SIZE) + 0.5) / SIZE * (grid.COLUMNS - 1) - grid.MIDDLE)
     from_line = np.abs(row - grid.LID_ROW - 0.5) - 0.5
-    eye = _smooth((column - grid.INNER_CORNER + 0.5) / 1.0) * _smooth((grid.OUTER_CORNER + 0.5 - column) / 1.0)
-    return (1 - _smooth((from_line + 0.2) / 0.8))[:, None] * eye[None]
+    eye = _smooth((column - grid.INNER_CORNER + 0.5) / 1.0) * _smooth(
+        (grid.OUTER_CORNER + 0.5 - column) / 1.0
+    )
+    wet = (1 - _smooth((from_line + 0.2) / 0.8))[:, None] * eye[None]
+    roots = np.exp(-(((row - grid.LID_ROW + 0.35) / 0.45) ** 2))[:, None] * eye[None]
+    return wet, roots
 
 
 def _beard(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """How much beard grows at a place, 0 to 1."""
-    lip = _smooth((-y - 1.4) / 0.5) * _smooth((3.2 - x) / 0.6) * _smooth((z - 8.0) / 1.0) * (y > -3.6)
+    lip = _smooth((-y - 1.6) / 0.6) * _smooth((3.0 - x) / 1.2) * _smooth((z - 8.0) / 1.0) * (y > -3.6)
     cheek_line = -3.0 + 0.42 * np.maximum(x - 2.2, 0)
     chin = _smooth((cheek_line - y) / 0.9) * _smooth((y + 9.6) / 2.0) * _smooth((z - 2.2) / 1.5)
     return np.maximum(lip, chin) * (1 - 0.6 * _smooth((x - 6.8) / 0.6))
@@ -285,7 +300,9 @@ def _brows(rng: np.random.Generator, tone: SkinTone, places: np.ndarray) -> np.n
         centre[:, 1] += across * np.interp(along, length, half)
         # hairs point up at the nose, outwards and then down towards the temple; they meet on the middle line
         lean = np.deg2rad(72 - 92 * along**0.8 - 30 * across + rng.normal(0, 9, count))
-        reach = 0.42 * (0.7 + 0.3 * rng.random(count)) * np.interp(along, [0, 0.15, 0.8, 1], [0.75, 1, 0.9, 0.6])
+        reach = (
+            0.42 * (0.7 + 0.3 * rng.random(count)) * np.interp(along, [0, 0.15, 0.8, 1], [0.75, 1, 0.9, 0.6])
+        )
         way = np.stack([np.cos(lean), np.sin(lean)], 1) * reach[:, None]
         for start, end in zip(centre - 0.4 * way, centre + 0.6 * way, strict=True):
             bent = (start + end) / 2 + [0.0, 0.03]

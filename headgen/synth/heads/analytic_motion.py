@@ -19,7 +19,7 @@ from headgen.synth.heads.expressions import EXPRESSIONS
 HINGE = np.array([0.0, 0.8, 0.0])
 """The axis through the jaw's condyles, cm."""
 JAW_DEG = 19.0
-"""Turn of a fully open jaw: 5 cm between the front teeth, an adult's usual limit (Farkas 1994)."""
+"""Turn of a fully open jaw: the chin goes 4 cm."""
 JAW_BEGINS_DEG, JAW_WHOLE_DEG = -12.0, -34.0
 """Skin below the hinge's first angle starts to follow the jaw, below the second it follows wholly."""
 

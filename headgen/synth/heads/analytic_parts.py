@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headgen.synth.heads.analytic_grid import EYE, LID_RADIUS, SKIN_V
+from headgen.synth.heads.analytic_grid import EYE, SKIN_V
 from headgen.synth.heads.distance import Distance, project, trace
 
 EAR_SEGMENTS = 32
@@ -27,14 +27,14 @@ EAR_OUTLINE = np.array([
     2.95, 2.95, 2.9, 2.8, 2.68, 2.5, 2.31, 2.16, 2.06, 2.0, 1.97, 1.99, 2.03, 2.13, 2.33, 2.54, 2.7, 2.83,
     2.9, 2.92, 2.95, 2.9, 2.8, 2.75, 2.78, 2.85, 2.9, 2.95, 2.98, 3.0, 3.0, 2.98,
 ])  # fmt: skip
-"""How far from its centre the ear's silhouette is along `EAR_AXES[2]`, cm, by segment; in front of the ear it runs
-inside the cheek."""
+"""How far from its centre the ear's silhouette along `EAR_AXES[2]` is, cm, by segment; in front of the ear it
+runs inside the cheek."""
 EAR_ROOT_CM = 0.45
 EAR_DEEPEST = 1.1  # cm behind the ear's plane; what a ray meets beyond lies behind the ear
 EAR_FAR = 6.0  # cm: where rays start
 EAR_V = SKIN_V + 0.02  # where its texture begins
 
-BALL_RADIUS = 1.48  # cm, of the eyeball; the lids are as thick as `LID_RADIUS` leaves
+BALL_RADIUS = 1.48  # cm, of the eyeball; the lids are as thick as their own radius leaves
 LINING_ROWS = 3
 
 BAG = np.array([
@@ -59,7 +59,7 @@ BAG = np.array([
 ARCH_WIDTH, ARCH_DEPTH, ARCH_BACK = 2.75, 4.4, 6.05
 """Half width and depth of the dental arch, and z of its centre, cm."""
 TOOTH_WIDTHS = ((0.86, 0.68, 0.78, 0.7, 0.68, 0.95), (0.56, 0.6, 0.68, 0.7, 0.7, 1.0))
-"""Widths from the middle outwards, upper and lower teeth, cm (mean crowns of adults; Wheeler's Dental Anatomy)."""
+"""Widths from the middle outwards, upper and lower teeth, cm (of adults, rounded)."""
 TOOTH_HEIGHTS = ((1.05, 0.92, 1.0, 0.85, 0.8, 0.75), (0.88, 0.9, 1.0, 0.85, 0.8, 0.75))
 TOOTH_ROWS, TOOTH_COLUMNS = 5, 5
 GUM_COLUMNS = 61
@@ -69,7 +69,7 @@ UPPER_NECK, LOWER_NECK, LOWER_BEHIND = -2.52, -4.5, 0.3
 TONGUE_CENTRE, TONGUE_SIZE = np.array([0.0, -4.55, 6.9]), np.array([1.75, 0.75, 2.6])
 TONGUE_ROWS, TONGUE_COLUMNS = 10, 13
 LASH_ROWS = 3
-UPPER_LASH_CM, LOWER_LASH_CM = 0.62, 0.3
+UPPER_LASH_CM, LOWER_LASH_CM = 0.5, 0.26
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,9 @@ class Part:
         return Part(self.points * [-1, 1, 1], self.triangles[:, ::-1], self.uv)
 
 
-def strip(rows: int, columns: int, *, closed: bool = False) -> np.ndarray:
-    """(F, 3) triangles of a grid of vertices; row by column turns counter-clockwise if columns run to the right
-    and rows down."""
+def strip(rows: int, columns: int) -> np.ndarray:
+    """(F, 3) triangles of a grid; counter-clockwise if columns run to the right and rows down."""
     index = np.arange(rows * columns).reshape(rows, columns)
-    if closed:
-        index = np.concatenate([index, index[:, :1]], 1)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
     return np.stack([np.stack([a, d, c], -1), np.stack([a, c, b], -1)], 2).reshape(-1, 3)
 
@@ -143,7 +140,7 @@ def ear(field: Distance) -> Part:
 
 
 def _ear_rays(around: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """(K, 3) origins of rays that look along the ear's axis, at a radius (K,) in directions (K, 3) around it."""
+    """(K, 3) origins of rays along the ear's axis, at a radius (K,) in directions (K, 3) around it."""
     return EAR_CENTRE + around * radius[:, None] + EAR_FAR * EAR_AXES[2]
 
 
@@ -170,7 +167,7 @@ def mouth_bag(upper: np.ndarray, lower: np.ndarray) -> Part:
     # at the corners a wall closes the loop: it opens when lips and jaw part
     index = np.arange(rows * columns).reshape(rows, columns)
     walls = []
-    for column, turned in ((0, False), (columns - 1, True)):
+    for column, turned in ((0, True), (columns - 1, False)):
         down, up = index[: rows // 2, column], index[::-1, column][: rows // 2]
         quads = np.stack([down[:-1], down[1:], up[1:], up[:-1]], 1)
         wall = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
@@ -273,7 +270,7 @@ def teeth(upper: bool) -> Part:
 
 
 def gums(upper: bool) -> Part:
-    """The gum behind and above (below) a row of teeth; texture: u along it, the upper one in the upper half."""
+    """The gum behind and above (below) a row of teeth; texture: u along it, upper one in upper half."""
     reach = np.interp(sum(TOOTH_WIDTHS[not upper]), *_arch_length(upper))
     place, outwards = _arch(np.linspace(-reach, reach, GUM_COLUMNS), upper)
     up = 1.0 if upper else -1.0

@@ -1,8 +1,8 @@
 """Ellipsoids and bumps of the analytic head's skin and ear, in centimetres.
 
-The parts and their places follow anatomy (skull, brow ridge, cheek bones, nose, lips, chin, neck) with the
-mean proportions of adults (Farkas, "Anthropometry of the Head and Face", 1994: outer eye corners 9 cm apart,
-inner ones 3.3, mouth 5, nose 3.4 wide). The numbers were then refined by gradient descent until the surface
+The parts and their places follow anatomy (skull, brow ridge, cheek bones, nose, lips, chin, neck) at about
+the mean proportions of adults (Farkas, "Anthropometry of the Head and Face", 1994: outer eye corners 9 cm
+apart, mouth 5 cm and nose 3.4 cm wide). The numbers were then refined by gradient descent until the surface
 agreed to 0.05 mm on average with the mean face of the ICT face model (MIT licence, USC ICT), so that both
 heads of the synthetic world share scale, eyes and frame of reference.
 """
