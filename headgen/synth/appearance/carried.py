@@ -1,7 +1,7 @@
 """Surfaces that move with more than one joint: along with the skin, or on a path of their own.
 
-Their vertices are their own and come from `placed`; `facing` gives the normals that go with them where the
-skin has them already.
+Their vertices are their own, as many as `len` says, and come from `placed` in each frame; `facing` gives the
+normals that go with them.
 
 Legend: T frames, N vertices of the surface, V of the head.
 """
@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from headgen.synth.appearance.anatomy import vertex_normals
 from headgen.synth.heads.model import PosedHead, Surface
 
 
@@ -32,7 +34,9 @@ class SkinSurface(Surface):
     vertices: np.ndarray = field(default_factory=_none, repr=False)
     lift: float | np.ndarray = 0.0
 
-    def __len__(self) -> int:
+    @property
+    def own_vertices(self) -> int:
+        """How many vertices it has."""
         return len(self.vertices)
 
     def placed(self, head: PosedHead) -> np.ndarray:
@@ -44,6 +48,84 @@ class SkinSurface(Surface):
     def facing(self, head: PosedHead) -> np.ndarray:
         """(T, N, 3) float32 normals: the skin's."""
         return head.normals[:, self.vertices].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class BoundSurface(Surface):
+    """Something with a shape of its own that gives way to the face below: a mask over mouth and nose.
+
+    Attributes:
+        anchors: (N, K) numbers of the head's vertices that each vertex follows.
+        weights: (N, K) how much, summing up to 1.
+        offset: (N, 3) cm from their mean in the neutral head; it turns with the head.
+    """
+
+    anchors: np.ndarray = field(default_factory=_none, repr=False)
+    weights: np.ndarray = field(default_factory=_none, repr=False)
+    offset: np.ndarray = field(default_factory=_none, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    @classmethod
+    def bind(
+        cls,
+        name: str,
+        points: np.ndarray,
+        triangles: np.ndarray,
+        uv: np.ndarray,
+        material: str,
+        texture: np.ndarray,
+        neutral: np.ndarray,
+        candidates: np.ndarray,
+        *,
+        reach: float = 1.2,
+        count: int = 16,
+        gloss: float = 0.05,
+    ) -> BoundSurface:
+        """Binds points to a neutral head.
+
+        Args:
+            name: of the surface.
+            points: (N, 3) cm around the neutral head.
+            triangles: (F, 3).
+            uv: (N, 2).
+            material: one of `MATERIALS`.
+            texture: (H, W, 4) uint8.
+            neutral: (V, 3) vertices of the head.
+            candidates: numbers of the vertices that may be followed (skin).
+            reach: cm over which movements of the skin are smoothed.
+            count: K.
+            gloss: of the surface.
+        """
+        distance, near = cKDTree(neutral[candidates]).query(points, k=count)
+        weights = np.exp(-0.5 * ((distance - distance[:, :1]) / reach) ** 2)
+        weights /= weights.sum(1, keepdims=True)
+        anchors = np.asarray(candidates)[near]
+        offset = points - (weights[..., None] * neutral[anchors]).sum(1)
+        return cls(
+            name,
+            triangles.astype(np.int32),
+            uv.astype(np.float32),
+            material,
+            texture,
+            gloss=gloss,
+            roughness=0.8,
+            two_sided=True,
+            anchors=anchors,
+            weights=weights.astype(np.float32),
+            offset=offset.astype(np.float32),
+        )
+
+    def placed(self, head: PosedHead) -> np.ndarray:
+        """(T, N, 3) float32 vertices on a posed head."""
+        followed = np.einsum("nk,tnkj->tnj", self.weights, head.vertices[:, self.anchors])
+        turned = np.einsum("tij,nj->tni", head.head_transform[..., :3], self.offset)
+        return (followed + turned).astype(np.float32)
+
+    def facing(self, head: PosedHead) -> np.ndarray:
+        """(T, N, 3) float32 normals."""
+        return _normals(self.placed(head), self.triangles)
 
 
 @dataclass(frozen=True)
@@ -75,9 +157,19 @@ class MovingSurface(Surface):
         turned = np.einsum("tij,tvj->tvi", transform[..., :3], self.path)
         return (turned + transform[:, None, :, 3]).astype(np.float32)
 
+    def facing(self, head: PosedHead) -> np.ndarray:
+        """(T, N, 3) float32 normals."""
+        return _normals(self.placed(head), self.triangles)
+
     def during(self, frames: slice | Sequence[int] | np.ndarray) -> MovingSurface:
         """The surface in some of its frames."""
-        return replace(self, path=self.path[frames])
+        path = self.path[frames]
+        return replace(self, path=path, points=path[0])
+
+
+def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(T, N, 3) float32 normals of a mesh in T frames."""
+    return np.stack([vertex_normals(frame, triangles) for frame in points]).astype(np.float32)
 
 
 def on_skin(

@@ -69,14 +69,14 @@ def tube(
     points = (line[:, None] + ring).reshape(-1, 3)
     if closed:
         points = np.concatenate([points, points[:sides]])
-        return points, grid_triangles(steps + 1, sides, closed=True)[:, ::-1].copy()
-    triangles = grid_triangles(steps, sides, closed=True)[:, ::-1]
+        return points, grid_triangles(steps + 1, sides, closed=True)
+    triangles = grid_triangles(steps, sides, closed=True)
     first, last = len(points), len(points) + 1
     ring0, ring1 = np.arange(sides), (steps - 1) * sides + np.arange(sides)
     caps = np.concatenate(
         [
-            np.stack([np.full(sides, first), np.roll(ring0, -1), ring0], 1),
-            np.stack([np.full(sides, last), ring1, np.roll(ring1, -1)], 1),
+            np.stack([np.full(sides, first), ring0, np.roll(ring0, -1)], 1),
+            np.stack([np.full(sides, last), np.roll(ring1, -1), ring1], 1),
         ]
     )
     points = np.concatenate([points, line[:1], line[-1:]])
@@ -103,7 +103,7 @@ def capsule(
     turn = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     ring = np.cos(turn)[:, None] * side + np.sin(turn)[:, None] * other
     points = line[:, None] + np.maximum(profile[:, 1], 1e-4)[:, None, None] * ring
-    return points.reshape(-1, 3), grid_triangles(len(profile), sides, closed=True)[:, ::-1].copy()
+    return points.reshape(-1, 3), grid_triangles(len(profile), sides, closed=True)
 
 
 def joined(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -140,11 +140,17 @@ class Torso:
         margin = np.broadcast_to(lift, points.shape[:-1]).reshape(-1)
         flat[near] = self.skin.keep_outside(flat[near], margin[near], rounds=3, deepest=3.0)
         out = flat.reshape(points.shape)
-        if out.ndim == 3:  # cloth does not take on every dent
-            out = gaussian_filter1d(out, 1.0, axis=0, mode="nearest")
-            flat = out.reshape(-1, 3)
-            flat[near] = self.skin.keep_outside(flat[near], 0.6 * margin[near], rounds=3, deepest=3.0)
-            out = flat.reshape(points.shape)
+        for axis in range(out.ndim - 1):  # cloth does not take on every dent
+            around = axis == out.ndim - 2
+            closed = around and np.allclose(out[..., 0, :], out[..., -1, :], atol=1e-6)
+            if closed:
+                out = out[..., :-1, :]
+            out = gaussian_filter1d(out, 1.0, axis=axis, mode="wrap" if closed else "nearest")
+            if closed:
+                out = np.concatenate([out, out[..., :1, :]], -2)
+        flat = out.reshape(-1, 3).copy()
+        flat[near] = self.skin.keep_outside(flat[near], 0.6 * margin[near], rounds=3, deepest=3.0)
+        out = flat.reshape(points.shape)
         return out
 
     def cloth_above(self, points: np.ndarray, lift: float) -> np.ndarray:
