@@ -39,7 +39,7 @@ BREAK = 0.12
 """Seconds of rest of a part between two acts, so that their curves stay apart."""
 
 HEAD_ROOM = np.array([14.0, 9.0, 9.0])
-"""Degrees that a speaker's head strays without a reason, at most; half of it for a listener.
+"""Degrees that a speaker's head strays without a reason, at most; two fifths of it for a listener.
 
 Our design: restlessness comes in rare bursts of any size, which would hide a nod or pass for one.
 """
@@ -187,7 +187,7 @@ class Body:
         # Shifts of posture are acts here: the posture is the one of the clip's beginning, swayed in.
         held = posture(frames, self.fps, generator(self.seed, "posture"), self.liveliness, rate=1e-9)
         stream = generator(self.seed, "head")
-        room = HEAD_ROOM if self.speaking else 0.5 * HEAD_ROOM
+        room = HEAD_ROOM if self.speaking else 0.4 * HEAD_ROOM
         restless = head_pose(frames, self.fps, stream, self.liveliness, self.speaking)
         out[:, HEAD] = held.head + room * np.tanh(restless / room)
         out[:, PLACE], out[:, TORSO] = held.translation, held.torso

@@ -82,6 +82,7 @@ def make_conversation(
     fps: float = 25.0,
     speech: Speech | None = None,
     mood: str | None = None,
+    sex: str | None = None,
 ) -> Conversation:
     """Makes up a conversation.
 
@@ -93,6 +94,7 @@ def make_conversation(
         fps: frames per second.
         speech: what the speaker says; made up if None.
         mood: sentiment that made-up speech prefers; any if None.
+        sex: ``female`` or ``male``, of the voice; drawn if None.
 
     Raises:
         InputError: an unknown attitude, or numbers out of range.
@@ -108,7 +110,7 @@ def make_conversation(
     intensity = level if intensity is None else intensity
     check(attitude, intensity)
     if speech is None:
-        who = random_voice(voice)
+        who = random_voice(voice, sex)
         spoken = speak(
             talk(words, duration, who.rate, mood), who, words, before=float(words.uniform(0.2, 0.8))
         )
