@@ -137,7 +137,7 @@ def _weights() -> Iterator[Finding]:
         elif model.embedded:
             yield Finding("weights", model.name, "broken", f"{state}; install headgen again")
         else:
-            yield Finding("weights", model.name, "missing", f"{state}; {model.source}")
+            yield Finding("weights", model.name, "missing", f"{state}; {model.remedy}")
 
 
 def _extras() -> Iterator[Finding]:

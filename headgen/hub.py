@@ -7,12 +7,16 @@ cache.
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
 import shutil
 import urllib.error
 import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -45,6 +49,12 @@ logger = logging.getLogger(__name__)
 _FILE_LIST = "files.json"
 """File list of a converted model, written beside its files."""
 
+_Source = Path | zipfile.Path
+"""A folder, or an archive that is read without unpacking it."""
+
+_UNPACKED_LIMIT = 2_000_000_000
+"""Bytes that an archive may hold when unpacked; models hold less than a quarter."""
+
 
 @dataclass(frozen=True)
 class WeightFile:
@@ -71,18 +81,29 @@ class Model:
     source: str = ""
     """Where weights that are not embedded come from, and what to do to get them."""
     url: str = ""
-    """Address of the folder that `fetch` downloads the files from; empty: it cannot be fetched."""
+    """Address of the folder that `fetch` downloads the files from; empty: they do not lie anywhere."""
+    archive: str = ""
+    """Address of a zip of its authors that `fetch` downloads and converts; empty: there is none."""
     training: str = ""
     """How it was trained, and on what."""
     quality: dict[str, Any] = field(default_factory=dict)
     """Measured figures by name."""
     files: tuple[WeightFile, ...] = ()
-    """Known files; empty for a model that the user converts."""
+    """Known files; empty for a model that is converted here."""
 
     @property
     def folder(self) -> Path:
         """Where its files lie, or would lie."""
         return (embedded_folder() if self.embedded else cache_folder()) / self.name
+
+    @property
+    def remedy(self) -> str:
+        """What to do when its files are missing or wrong."""
+        if self.embedded:
+            return "install headgen again, or restore weights/ of the checkout"
+        if self.url or self.archive:
+            return f"run: headgen weights fetch {self.name}"
+        return self.source
 
 
 @dataclass(frozen=True)
@@ -185,7 +206,7 @@ def resolve(name: str) -> Weights:
     model = models[name]
     problems = _problems(model)
     if problems:
-        raise WeightsError(f"model {name}: {'; '.join(problems)}; {_remedy(model)}")
+        raise WeightsError(f"model {name}: {'; '.join(problems)}; {model.remedy}")
     return Weights(model.folder, {file.path: file.sha256 for file in _expected_files(model)})
 
 
@@ -212,23 +233,25 @@ def verify(name: str | None = None) -> str:
         problems = _problems(model)
         lines.append(f"{model.name}: {'; '.join(problems) or 'all files are as they should be'}")
         if problems:
-            bad.append(f"model {model.name}: {'; '.join(problems)}; {_remedy(model)}")
+            bad.append(f"model {model.name}: {'; '.join(problems)}; {model.remedy}")
     if bad:
         raise WeightsError(" | ".join(bad))
     return "\n".join(lines)
 
 
-def fetch(name: str, *, progress: ProgressCallback | None = None) -> str:
-    """Downloads the weights of a model into the cache folder, and checks them.
+def fetch(name: str, *, archive: Path | None = None, progress: ProgressCallback | None = None) -> str:
+    """Downloads the weights of a model into the cache folder, and checks or converts them.
 
     Args:
         name: model to fetch.
-        progress: called as bytes arrive.
+        archive: its authors' zip, or the folder in it, to use instead of a download (ict-facekit).
+        progress: called as bytes arrive, and for each step of a conversion.
 
     Returns:
         What was done.
 
     Raises:
+        InputError: the archive given does not exist or does not hold the model, or a disk that is full.
         WeightsError: the model is unknown or cannot be fetched (the message says what to do instead), or the
             download failed or is not what it should be.
     """
@@ -238,8 +261,13 @@ def fetch(name: str, *, progress: ProgressCallback | None = None) -> str:
     model = models[name]
     if not _problems(model):
         return f"{name}: is here already, {model.folder}"
+    if model.archive:
+        _fetch_and_convert(model, archive, progress)
+        return f"{name}: fetched to {model.folder}"
+    if archive is not None:
+        raise WeightsError(f"model {name}: is not made from an archive; {model.remedy}")
     if not model.url:
-        raise WeightsError(f"model {name}: cannot be fetched; {_remedy(model)}")
+        raise WeightsError(f"model {name}: cannot be fetched; {model.remedy}")
     total = sum(file.size for file in model.files)
     done = 0
     for file in model.files:
@@ -248,7 +276,7 @@ def fetch(name: str, *, progress: ProgressCallback | None = None) -> str:
             _make_folder(target.parent)
             address = f"{model.url.rstrip('/')}/{file.path}"
             with replacing(target) as part:
-                _download(address, part, done, total, progress)
+                _download(address, part, progress, done=done, total=total)
                 if sha256(part) != file.sha256:
                     raise WeightsError(
                         f"{address}: is not the file it should be (SHA-256 differs); try again later"
@@ -273,32 +301,89 @@ def convert(
 
     Raises:
         InputError: a file cannot be read or is not the checkpoint it should be.
-        WeightsError: the model is unknown or embedded.
+        WeightsError: the model is unknown or not made from checkpoints.
     """
     models = manifest()
-    if name not in models or models[name].embedded:
-        known = ", ".join(model.name for model in models.values() if not model.embedded and not model.url)
-        raise WeightsError(f"model {name!r} is not made by conversion; those that are: {known}")
+    convertible = [
+        model.name for model in models.values() if not (model.embedded or model.url or model.archive)
+    ]
+    if name not in convertible:
+        known = ", ".join(convertible)
+        raise WeightsError(f"model {name!r} is not made from checkpoints; those that are: {known}")
     for path in (kp_detector, checkpoint):
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; give the official checkpoint")
     from headgen.fsrt import checkpoints
 
     target = Path(output) if output is not None else models[name].folder
-    part = target.with_name(target.name + ".part")
-    _make_folder(part)
-    try:
+    sources: dict[str, str | None] = {Path(path).name: sha256(path) for path in (kp_detector, checkpoint)}
+    with _replacing_model(name, target, sources) as part:
         checkpoints.convert(Path(kp_detector), Path(checkpoint), part)
+    return f"{name}: converted to {target}"
+
+
+def _convert_ict_facekit(source: _Source, folder: Path, progress: ProgressCallback | None) -> None:
+    from headgen.synth.heads.ict_obj import convert_folder
+
+    convert_folder(source, folder / "ict_facekit.npz", progress=progress)
+
+
+_CONVERTERS = {"ict-facekit": _convert_ict_facekit}
+"""For each model with an archive: reads its authors' files and writes ours to a folder."""
+
+
+def _fetch_and_convert(model: Model, given: Path | None, progress: ProgressCallback | None) -> None:
+    """Makes a model from the archive of its authors: the one given, or else downloaded and then removed."""
+    if given is not None and not given.exists():
+        raise InputError(f"{given}: no such file; give the zip of {model.archive}, or the folder in it")
+    with ExitStack() as stack:
+        if given is None:
+            _make_folder(model.folder.parent)
+            packed, origin = model.folder.with_name(f"{model.name}.zip"), model.archive
+            fix = f"try again, or get it elsewhere and run: headgen weights fetch {model.name} --archive FILE"
+            stack.callback(packed.unlink, missing_ok=True)
+            with replacing(packed) as part:
+                _download(origin, part, progress, fix=fix)
+        else:
+            packed, origin, fix = given, str(given), f"get it again from {model.archive}"
+        whole = packed.is_file()
+        source = stack.enter_context(_opened(packed, origin, fix)) if whole else packed
+        digest = sha256(packed) if whole else None
+        with _replacing_model(model.name, model.folder, {origin: digest}) as part:
+            _CONVERTERS[model.name](source, part, progress)
+
+
+@contextmanager
+def _opened(packed: Path, origin: str, fix: str) -> Iterator[zipfile.Path]:
+    """The root of a zip. Files are read where they are, so nothing in it can reach another place."""
+    try:
+        archive = zipfile.ZipFile(packed)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{origin}: is not a whole zip archive ({error}); {fix}") from error
+    with archive:
+        size = sum(entry.file_size for entry in archive.infolist())  # no more than this is ever unpacked
+        if size > _UNPACKED_LIMIT:
+            raise WeightsError(f"{origin}: unpacks to {size / 1e9:.1f} GB, more than any model; {fix}")
+        yield zipfile.Path(archive)
+
+
+@contextmanager
+def _replacing_model(name: str, target: Path, sources: dict[str, str | None]) -> Iterator[Path]:
+    """Gives a folder to write a model to; lists its files and puts it in the target's place, or removes it.
+
+    `sources` has the SHA-256 of what the model is made from, None for a folder.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        _make_folder(part)
+        yield part
         files = [
             WeightFile(str(path.relative_to(part)), sha256(path), path.stat().st_size)
             for path in sorted(part.rglob("*"))
             if path.is_file()
         ]
-        record = {
-            "model": name,
-            "converted_from": {Path(path).name: sha256(path) for path in (kp_detector, checkpoint)},
-            "files": [asdict(file) for file in files],
-        }
+        record = {"model": name, "converted_from": sources, "files": [asdict(file) for file in files]}
         (part / _FILE_LIST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -307,7 +392,6 @@ def convert(
         raise output_error(target, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return f"{name}: converted to {target}"
 
 
 @cache
@@ -365,14 +449,6 @@ def _file_problem(folder: Path, file: WeightFile) -> str | None:
     return None if sha256(path) == file.sha256 else f"{path} has the wrong SHA-256"
 
 
-def _remedy(model: Model) -> str:
-    if model.embedded:
-        return "install headgen again, or restore weights/ of the checkout"
-    if model.url:
-        return f"run: headgen weights fetch {model.name}"
-    return model.source
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -380,15 +456,44 @@ def _make_folder(folder: Path) -> None:
         raise output_error(folder, error) from error
 
 
-def _download(address: str, part: Path, done: int, total: int, progress: ProgressCallback | None) -> None:
+def _download(
+    address: str,
+    part: Path,
+    progress: ProgressCallback | None,
+    *,
+    done: int = 0,
+    total: int | None = None,
+    fix: str = "try again",
+) -> None:
+    """Downloads a file; an OSError is of `part`, all else is a WeightsError.
+
+    `done` are the bytes of earlier files and `total` of all; None: of this one, if the server says.
+    """
+    with _network(address, fix):
+        answer = urllib.request.urlopen(address, timeout=60)
+    expected = int(answer.headers.get("Content-Length") or 0)
+    received = 0
+    with answer, part.open("wb") as file:
+        while True:
+            with _network(address, fix):
+                block = answer.read(1 << 18)
+                if not block and received < expected:
+                    raise ConnectionError(f"cut off after {received} of {expected} bytes")
+            if not block:
+                break
+            file.write(block)
+            received += len(block)
+            if progress is not None:
+                progress(ProgressEvent("fetch", done + received, total or expected or None, unit="bytes"))
+
+
+@contextmanager
+def _network(address: str, fix: str) -> Iterator[None]:
+    """What the network does wrong is said of the address, not of the file that is being written."""
     try:
-        with urllib.request.urlopen(address, timeout=60) as answer, part.open("wb") as file:
-            while block := answer.read(1 << 18):
-                file.write(block)
-                done += len(block)
-                if progress is not None:
-                    progress(ProgressEvent("fetch", done, total, unit="bytes"))
-    except urllib.error.URLError as error:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error or type(error).__name__
         raise WeightsError(
-            f"{address}: cannot be downloaded ({error.reason}); check the connection"
+            f"{address}: cannot be downloaded ({reason}); check the connection and {fix}"
         ) from error

@@ -6,11 +6,13 @@ from headgen import hub
 from headgen.doctor import EXTRAS, doctor
 
 
-def test_report_names_packages_device_precision_codecs_weights_and_extras():
+def test_report_names_packages_device_precision_codecs_weights_and_extras(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADGEN_HOME", str(tmp_path))
     text = str(doctor())
     for word in ("torch", "device", "precision", "libx264", "fsrt-small", "fsrt-vox256", "train", "studio"):
         assert word in text
-    assert "headgen weights convert" in text, "a missing model comes with the way to get it"
+    for way in ("headgen weights convert", "headgen weights fetch ict-facekit"):
+        assert way in text, "a missing model comes with the way to get it"
 
 
 def test_missing_extra_comes_with_its_remedy(monkeypatch):

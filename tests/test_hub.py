@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import fsrt_parity
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -53,7 +58,7 @@ def test_the_shipped_manifest_follows_its_schema():
     assert {"fsrt-small", "fsrt-vox256"} <= set(models)
     for model in models.values():
         assert model.purpose and model.licence
-        assert model.embedded or model.source or model.url
+        assert model.embedded or model.source or model.url or model.archive
         for file in model.files:
             assert len(file.sha256) == 64 and file.size > 0
             assert not model.embedded or file.size <= 30e6
@@ -185,9 +190,156 @@ def test_failed_conversion_leaves_nothing(weights, official, tmp_path):
 
 
 def test_convert_does_not_replace_embedded_weights(weights, official):
-    with pytest.raises(WeightsError, match="is not made by conversion"):
+    with pytest.raises(WeightsError, match="is not made from checkpoints"):
         hub.convert(*official, name="small")
     assert {path.name: path.read_bytes() for path in (weights / "small").iterdir()} == CONTENT
+
+
+MESH = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl M_Face\nf 1/1 2/2 3/3\n"
+MESHES = ("identity000", "jawOpen")
+
+
+@pytest.fixture
+def meshes(weights, tmp_path):
+    """A zip such as the authors of the ICT face model offer, and a manifest that names it."""
+    packed = tmp_path / "server" / "commit.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("README.md", *(f"FaceXModel/{n}.obj" for n in MESHES)):
+            archive.writestr(f"ICT-FaceKit-1234567/{name}", MESH.replace("v 1 0 0", "v 2 0 0"))
+        archive.writestr("ICT-FaceKit-1234567/FaceXModel/generic_neutral_mesh.obj", MESH)
+    content = yaml.safe_load((weights / "manifest.yaml").read_text())
+    content["models"]["ict-facekit"] = {"purpose": "tests", "licence": "MIT", "archive": packed.as_uri()}
+    (weights / "manifest.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return packed
+
+
+def test_an_archive_is_fetched_converted_and_checked(weights, meshes):
+    events = []
+    assert "fetched to" in hub.fetch("ict-facekit", progress=events.append)
+    assert [(e.stage, e.unit, e.done, e.total) for e in events] == [
+        ("fetch", "bytes", meshes.stat().st_size, meshes.stat().st_size),
+        ("convert", "meshes", 1, 2),
+        ("convert", "meshes", 2, 2),
+    ]
+    found = hub.resolve("ict-facekit")
+    file = found.folder / "ict_facekit.npz"
+    assert found.sha256 == {"ict_facekit.npz": hashlib.sha256(file.read_bytes()).hexdigest()}
+    with np.load(file) as data:
+        assert data["identity"][0].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    record = json.loads((found.folder / "files.json").read_text())
+    assert record["converted_from"] == {meshes.as_uri(): hashlib.sha256(meshes.read_bytes()).hexdigest()}
+    assert [path.name for path in hub.cache_folder().iterdir()] == ["ict-facekit"]
+    assert "is here already" in hub.fetch("ict-facekit")
+    assert "ict-facekit: all files are as they should be" in hub.verify()
+    assert "ict-facekit  [ready]" in str(hub.list_models())
+
+    file.write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="run: headgen weights fetch ict-facekit"):
+        hub.verify()
+    hub.fetch("ict-facekit")
+    assert hub.resolve("ict-facekit") == found
+
+
+def test_an_archive_or_folder_of_ones_own_needs_no_network(weights, meshes, tmp_path):
+    own = meshes.rename(tmp_path / "own.zip")
+    hub.fetch("ict-facekit", archive=own)
+    found = hub.resolve("ict-facekit")
+    assert own.is_file(), "what the user has got stays"
+    with zipfile.ZipFile(own) as archive:
+        archive.extractall(tmp_path / "checkout")
+    shutil.rmtree(found.folder)
+    hub.fetch("ict-facekit", archive=tmp_path / "checkout" / "ICT-FaceKit-1234567")
+    assert hub.resolve("ict-facekit") == found
+
+
+def nothing_left():
+    return not hub.cache_folder().exists() or not list(hub.cache_folder().iterdir())
+
+
+def test_archives_that_will_not_do_are_named_and_nothing_is_left(weights, meshes, tmp_path, monkeypatch):
+    content = meshes.read_bytes()
+    meshes.write_bytes(content[: len(content) // 2])
+    with pytest.raises(WeightsError, match=r"commit\.zip: is not a whole zip archive .*--archive FILE"):
+        hub.fetch("ict-facekit")
+    with pytest.raises(WeightsError, match=r"commit\.zip: is not a whole zip archive .*get it again from"):
+        hub.fetch("ict-facekit", archive=meshes)
+    meshes.unlink()
+    with pytest.raises(WeightsError, match=r"commit\.zip: cannot be downloaded .*--archive FILE"):
+        hub.fetch("ict-facekit")
+    with pytest.raises(InputError, match=r"none\.zip: no such file; give the zip of file:"):
+        hub.fetch("ict-facekit", archive=tmp_path / "none.zip")
+    with pytest.raises(InputError, match="small: holds no generic_neutral_mesh"):
+        hub.fetch("ict-facekit", archive=weights / "small")
+    with pytest.raises(WeightsError, match="model full: is not made from an archive; run: headgen"):
+        hub.fetch("full", archive=weights)
+    meshes.write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr(hub, "_UNPACKED_LIMIT", 100)
+        with pytest.raises(WeightsError, match=r"commit\.zip: unpacks to .* more than any model"):
+            hub.fetch("ict-facekit")
+    assert nothing_left()
+
+
+@pytest.mark.parametrize("stage", ["fetch", "convert"])
+def test_a_stopped_fetch_leaves_nothing(weights, meshes, stage):
+    def stop(event):
+        if event.stage == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hub.fetch("ict-facekit", progress=stop)
+    assert nothing_left()
+    assert "fetched" in hub.fetch("ict-facekit")
+
+
+def test_nothing_in_an_archive_reaches_another_place(weights, meshes, tmp_path):
+    with zipfile.ZipFile(meshes, "a") as archive:
+        archive.writestr("../../escaped.obj", MESH)
+        archive.writestr(str(tmp_path / "absolute.obj"), MESH)
+        link = zipfile.ZipInfo("ICT-FaceKit-1234567/FaceXModel/smile.obj")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(InputError, match=r"smile\.obj: holds no vertices"):
+        hub.fetch("ict-facekit")
+    assert nothing_left() and not list(tmp_path.rglob("escaped.obj")) + list(tmp_path.rglob("absolute.obj"))
+
+
+class Dropping(BaseHTTPRequestHandler):
+    """Promises more bytes than it sends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"x" * 100)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_download_that_is_cut_off_says_so(weights, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = HTTPServer(("127.0.0.1", 0), Dropping)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        path = weights / "manifest.yaml"
+        address = f"http://127.0.0.1:{server.server_port}"
+        models = {
+            "big": entry(weights, url=address),
+            "ict-facekit": {"purpose": "tests", "licence": "MIT", "archive": f"{address}/a.zip"},
+        }
+        path.write_text(yaml.safe_dump({"version": 1, "models": models}))
+        for name in models:
+            with pytest.raises(WeightsError, match=r"127.* \(cut off after 100 of 1000 bytes\).* try again"):
+                hub.fetch(name)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not [path for path in hub.cache_folder().rglob("*") if path.is_file()]
+
+
+def test_every_archive_of_the_shipped_manifest_has_a_converter():
+    assert {model.name for model in hub.manifest().values() if model.archive} == set(hub._CONVERTERS)
 
 
 @pytest.mark.parametrize(

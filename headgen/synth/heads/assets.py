@@ -61,7 +61,7 @@ def find_ict(given: Path | None = None) -> Path:
             return place
     looked = " and ".join(str(place) for place in places)
     raise InputError(
-        f"the ICT face model is not here (looked for {looked}); run: headgen weights fetch {ICT_MODEL}, or "
-        f"give a folder that holds ict_facekit/{FILE} as the assets folder or in {VARIABLE}; the analytic "
-        "head needs no files"
+        f"the ICT face model is not here (looked for {looked}); run: headgen weights fetch {ICT_MODEL} "
+        f"(without a network: with --archive FILE.zip), or give a folder that holds ict_facekit/{FILE} as "
+        f"the assets folder or in {VARIABLE}; the analytic head needs no files"
     )

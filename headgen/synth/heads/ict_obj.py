@@ -8,6 +8,9 @@ The folder is ``FaceXModel`` of https://github.com/ICT-VGL/ICT-FaceKit (MIT lice
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,12 @@ from headgen.media.output import replacing
 from headgen.progress import ProgressCallback, ProgressEvent
 
 NEUTRAL_FILE = "generic_neutral_mesh.obj"
+Place = Path | zipfile.Path
+"""A file or folder, on the disk or still in a zip."""
 _IDENTITY = re.compile(r"identity\d{3}")
 
 
-def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | None = None) -> Path:
+def convert_folder(folder: Place, output: Path, *, progress: ProgressCallback | None = None) -> Path:
     """Reads the authors' meshes and writes ``ict_facekit.npz``.
 
     Holds ``neutral`` (V, 3) float32 in cm, ``uv`` (U, 2), ``faces`` and ``faces_uv`` (Q, 4) int32 (-1 pads
@@ -28,7 +33,7 @@ def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | N
     names and the difference (N, V, 3) from the neutral face, float16.
 
     Args:
-        folder: ``FaceXModel``, or the folder of the repository that holds it.
+        folder: ``FaceXModel``, or the folder of the repository that holds it, or the root of a zip of either.
         output: the file to write; it appears only when it is whole.
         progress: called after each mesh.
 
@@ -38,17 +43,10 @@ def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | N
     Raises:
         InputError: no such folder, a mesh that cannot be read or has other vertices, or a disk that is full.
     """
-    folder, output = Path(folder), Path(output)
-    if not (folder / NEUTRAL_FILE).is_file() and (folder / "FaceXModel").is_dir():
-        folder = folder / "FaceXModel"
-    if not (folder / NEUTRAL_FILE).is_file():
-        raise InputError(
-            f"{folder}: holds no {NEUTRAL_FILE}; give the folder FaceXModel of a clone of "
-            "https://github.com/ICT-VGL/ICT-FaceKit"
-        )
+    folder = _find_meshes(folder)
     neutral_text = _read(folder / NEUTRAL_FILE)
     neutral = _vertices(folder / NEUTRAL_FILE, neutral_text)
-    meshes = sorted(path for path in folder.glob("*.obj") if path.name != NEUTRAL_FILE)
+    meshes = [path for path in _children(folder) if path.suffix == ".obj" and path.name != NEUTRAL_FILE]
     identities = [path for path in meshes if _IDENTITY.fullmatch(path.stem)]
     expressions = [path for path in meshes if not _IDENTITY.fullmatch(path.stem)]
     if not identities or not expressions:
@@ -77,14 +75,37 @@ def convert_folder(folder: Path, output: Path, *, progress: ProgressCallback | N
     return output
 
 
-def _read(path: Path) -> str:
+def _find_meshes(folder: Place) -> Place:
+    """``FaceXModel``; archives of the repository have one more folder around it."""
+    for place in _candidates(folder):
+        if (place / NEUTRAL_FILE).is_file():
+            return place
+    raise InputError(
+        f"{folder}: holds no {NEUTRAL_FILE}; give the folder FaceXModel of a clone of "
+        "https://github.com/ICT-VGL/ICT-FaceKit, or a zip of it"
+    )
+
+
+def _candidates(folder: Place) -> Iterator[Place]:
+    yield folder
+    yield folder / "FaceXModel"
+    if folder.is_dir():
+        yield from (inner / "FaceXModel" for inner in _children(folder))
+
+
+def _children(folder: Place) -> list[Place]:
+    return sorted(folder.iterdir(), key=lambda place: place.name)
+
+
+def _read(path: Place) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    # zipfile says with a RuntimeError that a file is encrypted or packed in a way it does not know
+    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); get the folder again") from error
 
 
-def _rows(path: Path, text: str, key: str, width: int) -> np.ndarray:
+def _rows(path: Place, text: str, key: str, width: int) -> np.ndarray:
     """(N, width) numbers of all lines that begin with a key."""
     lines = [line[len(key) + 1 :].split()[:width] for line in text.splitlines() if line.startswith(f"{key} ")]
     try:
@@ -93,14 +114,14 @@ def _rows(path: Path, text: str, key: str, width: int) -> np.ndarray:
         raise InputError(f"{path}: not a mesh ({error}); get the folder again") from error
 
 
-def _vertices(path: Path, text: str) -> np.ndarray:
+def _vertices(path: Place, text: str) -> np.ndarray:
     vertices = _rows(path, text, "v", 3)
     if not len(vertices):
         raise InputError(f"{path}: holds no vertices; get the folder again")
     return vertices
 
 
-def _topology(path: Path, text: str) -> dict[str, np.ndarray]:
+def _topology(path: Place, text: str) -> dict[str, np.ndarray]:
     """Texture places, faces and materials of the neutral mesh."""
     names: list[str] = []
     faces, places, materials = [], [], []

@@ -1,10 +1,14 @@
 """Files of head models are found where they may lie, and made from their authors' meshes."""
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="the synth extra is not installed")
 
+from headgen import hub  # noqa: E402
 from headgen.errors import InputError  # noqa: E402
 from headgen.synth.heads.assets import find_assets, find_ict  # noqa: E402
 from headgen.synth.heads.ict_obj import convert_folder  # noqa: E402
@@ -109,9 +113,40 @@ def test_the_same_meshes_give_the_same_bytes(meshes, tmp_path):
     assert one == convert_folder(meshes, tmp_path / "two.npz").read_bytes()
 
 
+def test_what_is_fetched_is_found(meshes):
+    hub.fetch("ict-facekit", archive=meshes.parent)
+    with np.load(find_ict()) as data:
+        assert data["expression_names"].tolist() == ["jawOpen"]
+
+
+@pytest.mark.parametrize("top", ["", "ICT-FaceKit-1234567"])
+def test_a_zip_gives_the_same_bytes_as_the_folder_in_it(meshes, tmp_path, top):
+    expected = convert_folder(meshes, tmp_path / "folder.npz").read_bytes()
+    packed = tmp_path / "meshes.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(meshes.iterdir(), reverse=True):
+            archive.write(path, Path(top) / "FaceXModel" / path.name)
+    with zipfile.ZipFile(packed) as archive:
+        assert convert_folder(zipfile.Path(archive), tmp_path / "zip.npz").read_bytes() == expected
+
+
+def test_a_damaged_mesh_in_a_zip_is_named(meshes, tmp_path):
+    packed = tmp_path / "meshes.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in meshes.iterdir():
+            archive.write(path, Path("FaceXModel") / path.name)
+    packed.write_bytes(packed.read_bytes().replace(b"v 0 -2 0", b"v 0 -3 0"))
+    with (
+        zipfile.ZipFile(packed) as archive,
+        pytest.raises(InputError, match=r"jawOpen\.obj: cannot be read \(Bad CRC-32"),
+    ):
+        convert_folder(zipfile.Path(archive), tmp_path / "out.npz")
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_meshes_that_do_not_fit_are_named_and_nothing_is_written(meshes, tmp_path):
-    with pytest.raises(InputError, match="generic_neutral_mesh"):
-        convert_folder(tmp_path, tmp_path / "out.npz")
+    with pytest.raises(InputError, match="holds no generic_neutral_mesh"):
+        convert_folder(tmp_path / "nowhere", tmp_path / "out.npz")
     (meshes / "smile.obj").write_text("v 0 0 0\n")
     with pytest.raises(InputError, match=r"smile\.obj: 1 vertices instead of 4"):
         convert_folder(meshes, tmp_path / "out.npz")
