@@ -64,6 +64,18 @@ COMMANDS: dict[str, Command] = {
     "bench quality": Command(
         "headgen.evaluation.bench_quality:bench", "measure motion, likeness and jitter on real videos"
     ),
+    "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
+    "synth heads": Command("headgen.synth.dataset.make:heads", "still heads with exact ground truth"),
+    "synth videos": Command("headgen.synth.dataset.make:videos", "videos of one person each"),
+    "synth conversations": Command(
+        "headgen.synth.dataset.make:conversations", "speaker and listener, events and captions"
+    ),
+    "synth textures": Command(
+        "headgen.synth.dataset.make:textures", "library of skin for the ict heads, from portraits"
+    ),
+    "synth motion-report": Command(
+        "headgen.synth.motion.report:command", "generated motion beside measured and published figures"
+    ),
     "synth portraits": Command("headgen.synth.portraits:make", "training set of portraits animated in 3D"),
     "weights list": Command("headgen.hub:list_models", "the models, their licence and figures"),
     "weights fetch": Command("headgen.hub:fetch", "download a model", positional="name"),

@@ -38,13 +38,13 @@ from types import TracebackType
 import av
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from headgen.errors import InputError
+from headgen.media.tensors import write_tensors
 
 VERSION = 1
 LANDMARKS = 478
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ClipInfo:
     identity: str
     """Who is shown; clips of one identity are never divided between splits."""
     split: str = "train"
-    """``train`` or ``val``."""
+    """One of `SPLITS`."""
     size: int = 256
     """Side of the square crop in pixels."""
     extra: dict[str, str] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class ClipWriter:
         fps: frames per second, only for whoever plays the video.
         size: side of the square frames in pixels (even).
         identity: who is shown; the clip's name if not given.
-        split: ``train`` or ``val``.
+        split: one of `SPLITS`.
         motion_names: names of the K motion coefficients.
         crf: H.264 quality (10 is visually lossless).
         extra: facts to remember, text to text.
@@ -172,10 +172,10 @@ class ClipWriter:
             self.name, len(self), float(self.fps), self.identity, self.split, self.size, self.extra
         )
         part = self.data_path.with_suffix(".safetensors.part")
-        save_file(
+        write_tensors(
+            part,
             {"landmarks": np.stack(self._landmarks), "motion": np.stack(self._motion)},
-            str(part),
-            metadata={"clip": json.dumps(asdict(info)), "motion_names": json.dumps(self.motion_names)},
+            {"clip": json.dumps(asdict(info)), "motion_names": json.dumps(self.motion_names)},
         )
         os.replace(self._part, self.video_path)
         os.replace(part, self.data_path)

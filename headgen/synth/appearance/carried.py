@@ -1,7 +1,6 @@
 """Surfaces that move with more than one joint: along with the skin, or on a path of their own.
 
-Their vertices are their own, as many as `len` says, and come from `placed` in each frame; `facing` gives the
-normals that go with them.
+Their vertices are their own, and `placed` says where they are in each frame.
 
 Legend: T frames, N vertices of the surface, V of the head.
 """
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headgen.synth.appearance.anatomy import vertex_normals
 from headgen.synth.heads.model import PosedHead, Surface
 
 
@@ -64,7 +62,9 @@ class BoundSurface(Surface):
     weights: np.ndarray = field(default_factory=_none, repr=False)
     offset: np.ndarray = field(default_factory=_none, repr=False)
 
-    def __len__(self) -> int:
+    @property
+    def own_vertices(self) -> int:
+        """How many vertices it has."""
         return len(self.anchors)
 
     @classmethod
@@ -123,10 +123,6 @@ class BoundSurface(Surface):
         turned = np.einsum("tij,nj->tni", head.head_transform[..., :3], self.offset)
         return (followed + turned).astype(np.float32)
 
-    def facing(self, head: PosedHead) -> np.ndarray:
-        """(T, N, 3) float32 normals."""
-        return _normals(self.placed(head), self.triangles)
-
 
 @dataclass(frozen=True)
 class MovingSurface(Surface):
@@ -138,9 +134,6 @@ class MovingSurface(Surface):
     """
 
     path: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32), repr=False)
-
-    def __len__(self) -> int:
-        return self.path.shape[1]
 
     def placed(self, head: PosedHead) -> np.ndarray:
         """(T, N, 3) float32 vertices; the head has as many frames as the path.
@@ -157,19 +150,10 @@ class MovingSurface(Surface):
         turned = np.einsum("tij,tvj->tvi", transform[..., :3], self.path)
         return (turned + transform[:, None, :, 3]).astype(np.float32)
 
-    def facing(self, head: PosedHead) -> np.ndarray:
-        """(T, N, 3) float32 normals."""
-        return _normals(self.placed(head), self.triangles)
-
     def during(self, frames: slice | Sequence[int] | np.ndarray) -> MovingSurface:
         """The surface in some of its frames."""
         path = self.path[frames]
         return replace(self, path=path, points=path[0])
-
-
-def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(T, N, 3) float32 normals of a mesh in T frames."""
-    return np.stack([vertex_normals(frame, triangles) for frame in points]).astype(np.float32)
 
 
 def on_skin(

@@ -12,7 +12,7 @@ Legend: T frames, V vertices, F triangles, E = 52 expressions, J joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -97,6 +97,12 @@ class HeadMotion:
         return cls(*zeros)
 
 
+def joined(motions: Sequence[HeadMotion]) -> HeadMotion:
+    """Motions one after the other."""
+    names = [f.name for f in fields(HeadMotion)]
+    return HeadMotion(*(np.concatenate([getattr(m, name) for m in motions]) for name in names))
+
+
 @dataclass(frozen=True)
 class Topology:
     """What all heads of one model share.
@@ -143,6 +149,10 @@ class PosedHead:
 
     def __len__(self) -> int:
         return len(self.vertices)
+
+    def __getitem__(self, frames: slice | Sequence[int] | np.ndarray) -> PosedHead:
+        """Some of the frames."""
+        return PosedHead(*(getattr(self, f.name)[frames] for f in fields(PosedHead)))
 
 
 class HeadModel(Protocol):
@@ -201,6 +211,19 @@ class Surface:
             raise ValueError(f"no material {self.material!r}; known: {', '.join(MATERIALS)}")
         if (self.rigid is None) != (self.points is None):
             raise ValueError(f"surface {self.name!r}: `rigid` and `points` go together")
+
+    @property
+    def own_vertices(self) -> int | None:
+        """How many vertices it has; None: it shares the head's."""
+        return None if self.points is None else len(self.points)
+
+    def during(self, frames: slice | Sequence[int] | np.ndarray) -> Surface:
+        """The surface in some frames of a motion: itself, unless it moves by itself."""
+        return self
+
+    def facing(self, head: PosedHead) -> np.ndarray | None:
+        """(T, V, 3) float32 normals on a posed head; None: they follow from the vertices."""
+        return None
 
     def placed(self, head: PosedHead) -> np.ndarray:
         """(T, V, 3) float32 vertices on a posed head."""

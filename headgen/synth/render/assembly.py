@@ -54,7 +54,9 @@ class Assembly:
         Raises:
             InputError: a surface whose triangles or UV do not go with its vertices.
         """
-        first, triangles, corner_uv, normals, strands = [], [], [], [], []
+        first, triangles, corner_uv = [], [], []
+        normals: list[np.ndarray | None] = []
+        strands: list[np.ndarray | None] = []
         count = head_vertices
         for surface in surfaces:
             shared = surface.own_vertices is None
