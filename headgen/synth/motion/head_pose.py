@@ -30,7 +30,7 @@ SPEAKING_POWER = np.array(
 """(3, 5) velocity power by axis and band, (degrees/s)^2, of a person of liveliness 1 who speaks.
 
 Found by bringing the medians of generated clips, looks away and postures included, to the measured ones."""
-LIVELINESS_POWER = np.array([2.8, 2.8, 1.8, 1.2, 0.8])
+LIVELINESS_POWER = np.array([2.9, 2.9, 1.8, 1.3, 1.25])
 """Power of each band that liveliness is raised to; 2 in all would scale all motion alike.
 
 Over the measured clips, slow motion differs far more between people than quick motion: slopes of the

@@ -1,6 +1,9 @@
 """What others have published about how heads, eyes and faces move.
 
 Figures as far as they can be compared with what `headgen.synth.motion.statistics` measures, in our own words.
+Checked against the publication's own abstract: Bentivoglio, Doughty, Chandrasekaran and Mori. Known from
+others who cite them: Hadar's classes, Argyle and Cook's shares. The remaining figures are given from memory
+and want checking before they are cited elsewhere.
 """
 
 from __future__ import annotations

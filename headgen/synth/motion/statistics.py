@@ -28,9 +28,10 @@ BANDS = ((0.0, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0))
 GAZE_GAIN = 0.0119
 """Half widths of the eye that the iris moves per degree of gaze, near straight ahead.
 
-From anatomy: the iris lies 9.9 mm before the centre of rotation, half a lid fissure is 14.5 mm. Checked on
-how eyes hold their target while the head turns: in the four clips of the evaluation set where gaze and head
-speed correlate beyond .8 the slopes are .006 to .016, .010 on average.
+From anatomy: the iris lies 9.9 mm before the centre of rotation, half a lid fissure is 14.5 mm. The
+evaluation videos bear it out only roughly: where eyes hold a target while the head turns, gaze speed over
+head speed is the gain. Of the fits that correlate beyond .8, four (in three clips) give .006 to .016, .010 on
+average; the fifth, of 16 frames, has the opposite sign: those eyes went with the head.
 """
 STILL_SPEED = 2.0  # degrees/s of all three axes together
 AWAY = 8.0  # degrees from the clip's usual line of sight
