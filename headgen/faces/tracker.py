@@ -130,10 +130,10 @@ class MediaPipeTracker:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected an RGB uint8 picture (H, W, 3), got {image.dtype} {image.shape}")
         if still:
-            squares = self._search(image, thorough=True)
-            if not squares:
+            faces = self._search(image, thorough=True)
+            if not faces:
                 return None
-            return Track(self._settle(image, squares[0], mirror=True), len(squares))
+            return Track(self._settle(image, faces[0], mirror=True), len(faces))
         landmarks = None
         if self._square is not None:
             landmarks = self._network(image, self._square, mirror=self.mirror)
@@ -145,42 +145,40 @@ class MediaPipeTracker:
         return Track(landmarks, self._n_faces)
 
     def _acquire(self, image: np.ndarray) -> np.ndarray | None:
-        squares = self._search(image, thorough=self._lost % TILES_EVERY == 0)
+        faces = self._search(image, thorough=self._lost % TILES_EVERY == 0)
         self._lost += 1
-        if not squares:
+        if not faces:
             self._square = None
             return None
-        self._n_faces, self._lost = len(squares), 0
-        return self._settle(image, squares[0], mirror=self.mirror)
+        self._n_faces, self._lost = len(faces), 0
+        return self._settle(image, faces[0], mirror=self.mirror)
 
-    def _settle(self, image: np.ndarray, square: Crop, *, mirror: bool) -> np.ndarray:
-        """Looks again around the landmarks until they rest."""
-        landmarks = self._network(image, square, mirror=mirror)
-        assert landmarks is not None, "only confirmed squares are settled"
-        for _ in range(SETTLE_PASSES - 1):
+    def _settle(self, image: np.ndarray, landmarks: np.ndarray, *, mirror: bool) -> np.ndarray:
+        """Looks again around the landmarks until they rest, or until a look shows no face."""
+        for look in range(SETTLE_PASSES):
             again = self._network(image, landmark_square(landmarks), mirror=mirror)
             if again is None:
                 break
             moved = np.linalg.norm((again - landmarks)[:, :2], axis=1).mean()
             landmarks = again
-            if moved < SETTLED * np.linalg.norm(again[33] - again[263]):
+            if look and moved < SETTLED * np.linalg.norm(again[33] - again[263]):
                 break
         return landmarks
 
-    def _search(self, image: np.ndarray, *, thorough: bool) -> list[Crop]:
-        """Squares around the faces, largest first, each confirmed by the landmark network."""
-        found: list[Crop] = []
+    def _search(self, image: np.ndarray, *, thorough: bool) -> list[np.ndarray]:
+        """First landmarks (478, 3) of each face, the largest first."""
+        found: list[tuple[Crop, np.ndarray]] = []
         for view in _views(image.shape, thorough=thorough):
             for square in self._detector(image, view):
-                if not any(_same_face(square, other) for other in found):
+                if not any(_same_face(square, other) for other, _ in found):
                     landmarks = self._network(image, square)
                     if landmarks is not None:
                         settled = landmark_square(landmarks)
-                        if not any(_same_face(settled, other) for other in found):
-                            found.append(settled)
+                        if not any(_same_face(settled, other) for other, _ in found):
+                            found.append((settled, landmarks))
             if found:
                 break
-        return sorted(found, key=lambda square: -square.side)
+        return [landmarks for _, landmarks in sorted(found, key=lambda face: -face[0].side)]
 
 
 def landmark_square(landmarks: np.ndarray) -> Crop:

@@ -129,6 +129,13 @@ def test_video_follows_motion_with_little_jitter(astronaut, mirror):
     assert drift < 0.006
 
 
+def test_a_face_that_a_second_look_misses_is_kept_as_seen_first(tracker, astronaut_landmarks):
+    # a face at the edge of what the network recognises: found by the detector's square, lost on its own
+    nothing = np.zeros((512, 512, 3), np.uint8)
+    kept = tracker._settle(nothing, astronaut_landmarks, mirror=True)
+    np.testing.assert_array_equal(kept, astronaut_landmarks)
+
+
 def test_refuses_what_is_not_a_picture(tracker):
     with pytest.raises(ValueError, match="RGB uint8"):
         tracker.track(np.zeros((20, 20), np.uint8))
