@@ -120,7 +120,7 @@ def from_panorama(panorama: np.ndarray, rotation: float = 0.0) -> Light:
     Returns:
         light in the panorama's own unit: see `exposed`.
     """
-    directions, angles = panorama_directions(*panorama.shape[:2], rotation)
+    directions, angles = panorama_directions(panorama.shape[0], panorama.shape[1], rotation)
     radiance = panorama.astype(np.float64)
     bright = radiance @ LUMINANCE
     mean = (bright * angles).sum() / (4 * np.pi)

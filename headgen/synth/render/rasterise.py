@@ -29,6 +29,10 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 UNIT = 256  # places per pixel
 SNAP = float(UNIT)
 NEAR = 1.0  # cm: triangles with a corner nearer than this are left out
+TILE = 8  # grid points, side of the squares by which hidden triangles are skipped
+REFRESHES = 8  # times that these squares are measured anew while cut-out triangles are drawn
+WIDE = 8  # pixels from which on the part of a row within a triangle is worked out first
+ORDERS = 512  # of depth, in which cut-out triangles are drawn
 PAIRS = 1 << 23  # candidate pixels handled at a time on a GPU: about 1 GB
 
 
@@ -74,14 +78,19 @@ def _rasterise_numba(points: Tensor, mesh: Mesh, size: tuple[int, int]) -> tuple
     frames = len(points)
     triangle = np.full((frames, *size), -1, np.int32)
     inverse = np.zeros((frames, *size), np.float32)
-    atlas = mesh.atlas
+    atlas, cutout = mesh.atlas, mesh.cutout.numpy()
+    solid = np.flatnonzero(mesh.drawn.numpy() & ~cutout)
+    open_work = np.flatnonzero(mesh.drawn.numpy() & cutout)
     for t in range(frames):
+        # what is cut out is slow to draw: from the front, behind what is solid, most of it is hidden
+        behind = _from_the_front(points[t].numpy(), mesh.triangles.numpy(), open_work)
         _draw(
             points[t].numpy(),
             mesh.triangles.numpy(),
             mesh.two_sided.numpy(),
-            mesh.drawn.numpy(),
-            mesh.cutout.numpy(),
+            np.concatenate([solid, behind]),
+            len(solid),
+            cutout,
             mesh.corner_uv.numpy(),
             mesh.surface.numpy(),
             atlas.alpha.numpy(),
@@ -108,8 +117,58 @@ def _alpha(alpha, offset, width, height, u, v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _farthest(nearest, tiles):  # type: ignore[no-untyped-def]
+    """Smallest inverse depth in each tile of the grid."""
+    height, width = nearest.shape
+    for row in range(tiles.shape[0]):
+        for column in range(tiles.shape[1]):
+            least = np.float32(np.inf)
+            for y in range(row * TILE, min(row * TILE + TILE, height)):
+                for x in range(column * TILE, min(column * TILE + TILE, width)):
+                    least = min(least, nearest[y, x])
+                if least == 0:
+                    break
+            tiles[row, column] = least
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _hidden(tiles, x0, x1, y0, y1, inverse):  # type: ignore[no-untyped-def]
+    """Whether all that the tiles of a box hold is nearer than this inverse depth."""
+    least = np.float32(inverse * (1 + 1e-6))  # float32 rounds
+    for y in range(y0 // TILE, y1 // TILE + 1):
+        for x in range(x0 // TILE, x1 // TILE + 1):
+            if tiles[y, x] <= least:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _from_the_front(points, triangles, chosen):  # type: ignore[no-untyped-def]
+    """Triangles roughly in the order of their depth."""
+    count = len(chosen)
+    depth = np.empty(count)
+    for k in range(count):
+        a, b, c = triangles[chosen[k], 0], triangles[chosen[k], 1], triangles[chosen[k], 2]
+        depth[k] = min(points[a, 2], min(points[b, 2], points[c, 2]))
+    if count == 0:
+        return chosen
+    nearest = depth.min()
+    scale = (ORDERS - 1) / max(depth.max() - nearest, 1e-9)
+    starts = np.zeros(ORDERS + 1, np.int64)
+    for k in range(count):
+        starts[int((depth[k] - nearest) * scale) + 1] += 1
+    starts = np.cumsum(starts)
+    out = np.empty_like(chosen)
+    for k in range(count):
+        order = int((depth[k] - nearest) * scale)
+        out[starts[order]] = chosen[k]
+        starts[order] += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
 def _draw(  # type: ignore[no-untyped-def]
-    points, triangles, two_sided, drawn, cutout, corner_uv, surface, alpha, offsets, widths, heights,
+    points, triangles, two_sided, chosen, solid, cutout, corner_uv, surface, alpha, offsets, widths, heights,
     seen, nearest,
 ):  # fmt: skip
     """Draws one frame; see `rasterise`."""
@@ -121,9 +180,12 @@ def _draw(  # type: ignore[no-untyped-def]
         placed[v, 1] = np.int64(np.rint(points[v, 1] * SNAP))
         depth = points[v, 2]
         inverse[v] = 1.0 / depth if depth > NEAR else -1.0
-    for f in range(triangles.shape[0]):
-        if not drawn[f]:
-            continue
+    tiles = np.zeros(((height + TILE - 1) // TILE, (width + TILE - 1) // TILE), np.float32)
+    refresh = max((len(chosen) - solid) // REFRESHES, 1)
+    for k in range(len(chosen)):
+        f = chosen[k]
+        if k >= solid and (k - solid) % refresh == 0:
+            _farthest(nearest, tiles)
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         ax, ay, bx, by = placed[a, 0], placed[a, 1], placed[b, 0], placed[b, 1]
         cx, cy = placed[c, 0], placed[c, 1]
@@ -140,6 +202,8 @@ def _draw(  # type: ignore[no-untyped-def]
         ia, ib, ic = inverse[a], inverse[b], inverse[c]
         if y0 > y1 or ia < 0 or ib < 0 or ic < 0:
             continue
+        if k >= solid and _hidden(tiles, x0, x1, y0, y1, max(ia, max(ib, ic))):
+            continue
         # all weights positive inside whatever the turn
         sign = 1 if area > 0 else -1
         inverse_area = 1.0 / (area * sign)
@@ -155,13 +219,33 @@ def _draw(  # type: ignore[no-untyped-def]
         wa_row = ax_step * (left - bx) + ay_step * (top - by)
         wb_row = bx_step * (left - cx) + by_step * (top - cy)
         wc_row = cx_step * (left - ax) + cy_step * (top - ay)
+        wide = x1 - x0 >= WIDE
+        if wide:
+            a_pace = 1.0 / (ax_step * SNAP) if ax_step != 0 else 0.0
+            b_pace = 1.0 / (bx_step * SNAP) if bx_step != 0 else 0.0
+            c_pace = 1.0 / (cx_step * SNAP) if cx_step != 0 else 0.0
         for y in range(y0, y1 + 1):
             wa, wb, wc = wa_row, wb_row, wc_row
-            for x in range(x0, x1 + 1):
+            start, stop = x0, x1
+            if wide:
+                # where the row crosses the edges, with a point to spare: most of the box is outside
+                low, high = 0.0, float(x1 - x0)
+                for weight, pace in ((wa, a_pace), (wb, b_pace), (wc, c_pace)):
+                    crossing = -weight * pace
+                    if pace > 0:
+                        low = max(low, crossing)
+                    elif pace < 0:
+                        high = min(high, crossing)
+                skipped = max(int(low) - 1, 0)
+                start, stop = x0 + skipped, min(x0 + int(max(high, -2.0)) + 1, x1)
+                wa += skipped * ax_step * UNIT
+                wb += skipped * bx_step * UNIT
+                wc += skipped * cx_step * UNIT
+            for x in range(start, stop + 1):
                 if ((wa - a_least) | (wb - b_least) | (wc - c_least)) >= 0:
                     total = wa * ia + wb * ib + wc * ic
                     near = np.float32(total * inverse_area)
-                    if near > nearest[y, x]:
+                    if near > nearest[y, x] or (near == nearest[y, x] and f < seen[y, x]):
                         keep = True
                         if cutout[f]:
                             pa, pb, pc = wa * ia / total, wb * ib / total, wc * ic / total

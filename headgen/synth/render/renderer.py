@@ -47,6 +47,7 @@ class _Prepared:
     lens: Mesh | None
     materials: Materials
     smooth: Tensor  # (S + 1,) bool; the last one stands for the background
+    strands: Tensor  # (S,) bool, surfaces whose strands have a direction
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class Renderer:
             Mesh(*shared, drawn=lens, cutout=torch.zeros_like(lens)) if bool(lens.any()) else None,
             Materials(surfaces, atlas, self.device),
             torch.tensor([s.material in SMOOTH for s in surfaces] + [True], device=self.device),
+            torch.tensor([rest is not None for rest in assembly.rest_strands], device=self.device),
         )
         return self._prepared
 
@@ -287,12 +289,25 @@ class Renderer:
         colours = torch.zeros(3, len(where) + 1, device=self.device)
         clear = torch.ones_like(colours)  # how much of the background is seen
         triangle = seen.fine.view(-1)[where].long()
-        solid = _numbers(triangle >= 0)
-        samples = interpolate(
-            seen.grid, where[solid], triangle[solid], prepared.base, attributes, crease, seen.depth
-        )
-        colours[:, solid + 1] = shader(samples, face)
-        clear[:, solid + 1] = 0
+        solid = triangle >= 0
+        strand = solid & prepared.strands[prepared.base.surface[triangle]]
+        for chosen, colour_of in (
+            (solid & ~strand, lambda samples: shader(samples, face)),
+            (strand, shader.strands),
+        ):
+            number = _numbers(chosen)
+            if len(number):
+                samples = interpolate(
+                    seen.grid,
+                    where[number],
+                    triangle[number],
+                    prepared.base,
+                    attributes,
+                    crease,
+                    seen.depth,
+                )
+                colours[:, number + 1] = colour_of(samples)
+                clear[:, number + 1] = 0
         if lens is not None and prepared.lens is not None:
             triangle = lens.view(-1)[where].long()
             glazed = _numbers(triangle >= 0)

@@ -230,8 +230,18 @@ def _interpolate_numba(
     )
     strands = torch.from_numpy(values[3:]) if width > 3 else None
     surface = mesh.surface.index_select(0, triangle)
-    arrays = (share, deep, place, uv, values[:3], light)
-    return Samples(torch.from_numpy(frame), triangle, surface, *map(torch.from_numpy, arrays), strands)
+    return Samples(
+        torch.from_numpy(frame),
+        triangle,
+        surface,
+        torch.from_numpy(share),
+        torch.from_numpy(deep),
+        torch.from_numpy(place),
+        torch.from_numpy(uv),
+        torch.from_numpy(values[:3]),
+        torch.from_numpy(light),
+        strands,
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from headgen.synth.heads.model import MATERIALS, Surface
-from headgen.synth.render.assembly import STRANDS
 from headgen.synth.render.light import LUMINANCE, basis
 from headgen.synth.render.occlusion import Face
 from headgen.synth.render.samples import Samples
@@ -44,7 +43,6 @@ class Materials:
             for surface in surfaces
         ]
         self.table = torch.tensor(rows, dtype=torch.float32, device=device).view(-1, 5).t().contiguous()
-        self.strand = torch.tensor([s.material in STRANDS for s in surfaces], device=device)
         self.eye = torch.tensor([MATERIALS[s.material] == "eyes" for s in surfaces], device=device)
         self.mouth = torch.tensor([MATERIALS[s.material] == "mouth" for s in surfaces], device=device)
 
@@ -67,7 +65,7 @@ class Shader:
         self._key, self._key_colour = tensor(key), tensor(colour)[:, None]
 
     def __call__(self, samples: Samples, face: Face) -> Tensor:
-        """Colours of samples.
+        """Colours of samples of anything but strands and lenses.
 
         Args:
             samples: what to colour.
@@ -102,22 +100,41 @@ class Shader:
         around = self._around(2 * seen_at * shiny - view)
         # rough surfaces hide their own grazing mirror
         sheen = around.mul_(_mirror(seen_at, (1 - 1.6 * alpha.sqrt()).clamp(min=F0)))
-        sheen += highlight(shiny, view, seen_at, self._sun, alpha) * self._sun_colour
+        if bool(self._sun_colour.any()):
+            sheen += highlight(shiny, view, seen_at, self._sun, alpha) * self._sun_colour
         if len(wet):
             glint = highlight(shiny[:, wet], view[:, wet], seen_at[wet], self._key, alpha[wet])
             sheen[:, wet] += glint * self._key_colour
         colour += sheen.mul_(gloss * reached)
 
-        if samples.strand is not None:
-            strands = materials.strand.index_select(0, samples.surface) & (
-                _dot(samples.strand, samples.strand) > 0.2
-            )
-            some = torch.nonzero(strands)[:, 0]
-            colour[:, some] = self._strands(
-                albedo[:, some], gloss[some], alpha[some], normal[:, some], view[:, some],
-                _unit(samples.strand[:, some]), reached[some],
-            )  # fmt: skip
         return colour
+
+    def strands(self, samples: Samples) -> Tensor:
+        """(3, N) linear RGB of hair: matt and glossy light by the angle to the strand.
+
+        Kajiya and Kay, "Rendering fur with three dimensional textures" (1989), section 4. Our design: the
+        strip's normal still bends the light around and shades the sun in part, so that the far side of a
+        head of hair is dark.
+        """
+        assert samples.strand is not None
+        gloss, alpha = self._materials.table.index_select(1, samples.surface)[:2]
+        albedo = self._materials.atlas.sample(samples.surface, samples.uv)
+        view, along, normal = _unit(self._away(samples.place)), _unit(samples.strand), samples.normal
+        to_sun = self._sun @ along
+        sunlit = (1 - to_sun**2).clamp(min=0).sqrt() * (0.35 + 0.65 * (self._sun @ normal)).clamp(min=0)
+        colour = albedo * (self._around(normal) + sunlit * self._sun_colour)
+        to_view = _dot(along, view)
+        across = (1 - to_view**2).clamp(min=0).sqrt()
+        exponent = (2 / alpha - 2).clamp(4, 120)
+        tint = 0.06 + 0.45 * (albedo + albedo.amax(0))
+        for direction, light in ((self._sun, self._sun_colour), (self._key, 0.6 * self._key_colour)):
+            if not bool(light.any()):
+                continue
+            to_light = direction @ along
+            lobe = (across * (1 - to_light**2).clamp(min=0).sqrt() - to_view * to_light).clamp(0, 1)
+            strength = gloss * lobe**exponent * (0.3 + direction @ normal).clamp(0, 1)
+            colour += strength * light * tint
+        return colour.mul_(samples.light)
 
     def lens(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Share of light that lenses let through and what they mirror, (3, N) each."""
@@ -153,35 +170,6 @@ class Shader:
         out = self._point(samples, wet, away)[:, None] - face.eyes[samples.frame[wet]]  # (M, 2, 3)
         nearer = (out**2).sum(-1).argmin(1)
         return _unit(out[torch.arange(len(wet), device=out.device), nearer].t())
-
-    def _strands(
-        self,
-        albedo: Tensor,
-        gloss: Tensor,
-        alpha: Tensor,
-        normal: Tensor,
-        view: Tensor,
-        along: Tensor,
-        reached: Tensor,
-    ) -> Tensor:
-        """(3, M) hair: matt and glossy light by the angle to the strand (Kajiya and Kay, 1989, section 4).
-
-        Our design: the strip's normal still bends the light around and shades the sun in part, so that the
-        far side of a head of hair is dark.
-        """
-        to_sun = self._sun @ along
-        sunlit = (1 - to_sun**2).clamp(min=0).sqrt() * (0.35 + 0.65 * (self._sun @ normal)).clamp(min=0)
-        colour = albedo * (self._around(normal) + sunlit * self._sun_colour) * reached
-        to_view = _dot(along, view)
-        across = (1 - to_view**2).clamp(min=0).sqrt()
-        exponent = (2 / alpha - 2).clamp(4, 120)
-        tint = 0.06 + 0.45 * (albedo + albedo.amax(0))
-        for direction, light in ((self._sun, self._sun_colour), (self._key, 0.6 * self._key_colour)):
-            to_light = direction @ along
-            lobe = (across * (1 - to_light**2).clamp(min=0).sqrt() - to_view * to_light).clamp(0, 1)
-            strength = gloss * lobe**exponent * (0.3 + direction @ normal).clamp(0, 1) * reached
-            colour = colour + strength * light * tint
-        return colour
 
 
 def highlight(normal: Tensor, view: Tensor, seen_at: Tensor, direction: Tensor, alpha: Tensor) -> Tensor:
