@@ -27,7 +27,7 @@ MELANIN = np.array([2.0, 2.55, 2.95])
 """Absorbance of all the melanin that a person can have."""
 HAEMOGLOBIN = np.array([0.05, 0.42, 0.34])
 """Absorbance of the blood in a flushed cheek, by which blood is measured here."""
-LIP_BLOOD = (1.1, 2.0)
+LIP_BLOOD = (0.9, 1.7)
 
 UPPER_LIP = np.array([
     (0.0, -2.5), (0.3, -2.45), (0.56, -2.44), (0.87, -2.58), (1.3, -2.72), (1.65, -2.93), (2.12, -3.17),
@@ -96,7 +96,7 @@ def draw_skin_tone(rng: np.random.Generator) -> SkinTone:
     return SkinTone(
         melanin=melanin,
         blood=float(rng.uniform(0.25, 0.6)),
-        flush=float(rng.uniform(0.25, 0.8)),
+        flush=float(rng.uniform(0.15, 0.6)),
         mottling=float(rng.uniform(0.5, 1.2)),
         freckles=float(rng.beta(1, 3) * (1 - melanin) ** 1.5),
         lips=float(rng.uniform(*LIP_BLOOD)),
