@@ -130,8 +130,10 @@ class Casting:
         rng = np.random.default_rng([self.seed, number(f"person {name}")])
         bare, worn = rng.spawn(2)
         if self.kind == "analytic":
+            from headgen.synth.heads.analytic import AnalyticModel
             from headgen.synth.heads.analytic_looks import analytic_surfaces, draw_skin_tone
 
+            assert isinstance(self.model, AnalyticModel)
             neutral = self.model.neutral(bare.normal(0, 1, self.model.identities).clip(-2, 2))
             tone = draw_skin_tone(bare)
             surfaces = analytic_surfaces(self.model, neutral, bare, tone)

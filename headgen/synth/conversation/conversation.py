@@ -14,8 +14,8 @@ from headgen.synth.conversation.captions import Caption, write_captions
 from headgen.synth.conversation.events import Event
 from headgen.synth.conversation.listener import Act, ListenerModel
 from headgen.synth.conversation.senses import PAUSE, SpeakerFrame
-from headgen.synth.conversation.speaker import Stretch, joined, perform, stretches
-from headgen.synth.heads.model import HeadMotion
+from headgen.synth.conversation.speaker import Stretch, perform, stretches
+from headgen.synth.heads.model import HeadMotion, joined
 from headgen.synth.speech.espeak import Spoken, speak
 from headgen.synth.speech.prosody import LOW_LASTS
 from headgen.synth.speech.texts import talk

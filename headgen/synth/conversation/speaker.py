@@ -23,7 +23,7 @@ from headgen.synth.conversation.body import BREAK, PARTS_MOVED, Body
 from headgen.synth.conversation.events import Event
 from headgen.synth.conversation.senses import Ear
 from headgen.synth.heads.expressions import expression
-from headgen.synth.heads.model import HeadMotion
+from headgen.synth.heads.model import HeadMotion, joined
 from headgen.synth.motion.blinks import SPEAKING_RATE
 from headgen.synth.speech.prosody import low_pitch_regions, pauses, voice_activity
 from headgen.synth.speech.recorded import spectrum_to_expression
@@ -284,9 +284,3 @@ def perform(
     found.sort(key=lambda item: (item[1], item[0]))
     events = [Event(k, "speaker", a, b, s, number, text=t) for number, (k, a, b, s, t) in enumerate(found)]
     return joined(motions), events
-
-
-def joined(motions: Sequence[HeadMotion]) -> HeadMotion:
-    """Motions one after the other."""
-    names = ("expression", "head", "gaze", "translation", "torso")
-    return HeadMotion(*(np.concatenate([getattr(m, name) for m in motions]) for name in names))

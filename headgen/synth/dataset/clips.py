@@ -96,9 +96,17 @@ class Options:
     occluders: float = 0.0
     masks: bool = False
 
+    @property
+    def panoramas(self) -> list[Path]:
+        """HDR panoramas of the assets folder, if there is one."""
+        folder = find_assets(self.assets)
+        return [] if folder is None else sorted((folder / "hdri_cc0").glob("*.hdr"))
+
     def facts(self) -> dict[str, Any]:
         """What decides the bytes, as plain values."""
+        library = None if self.textures is None else file_hash(Path(self.textures) / "library.json")
         return {
+            "panoramas": len(self.panoramas), "library": library,
             "seed": self.seed, "model": self.model, "size": self.size, "identities": self.identities,
             "fps": self.fps, "seconds": self.seconds, "landmarks": self.landmarks, "motion": self.motion,
             "occluders": self.occluders, "masks": self.masks,
@@ -116,10 +124,8 @@ class ClipMaker:
 
     def __init__(self, kind: Kind, names: Sequence[str], options: Options) -> None:
         self.kind, self.names, self.options = kind, names, options
-        assets = find_assets(options.assets)
-        panoramas = [] if assets is None else sorted((assets / "hdri_cc0").glob("*.hdr"))
         self.casting = Casting(options.model, options.assets, options.textures, options.seed)
-        self.location = Location(panoramas, options.size)
+        self.location = Location(options.panoramas, options.size)
         self.renderer = Renderer()
         self._tracker: MediaPipeTracker | None = None
 

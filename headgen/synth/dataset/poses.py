@@ -10,7 +10,7 @@ from headgen.synth.heads.model import HeadMotion
 HEAD_SPREAD = (17.0, 9.0, 6.0)  # degrees of yaw, pitch, roll
 HEAD_MOST = (55.0, 30.0, 25.0)
 GAZE_SPREAD, GAZE_MOST = (11.0, 6.0), (28.0, 18.0)
-FACES = (
+FACES: tuple[dict[str, float], ...] = (
     {}, {"AU12": 0.5, "AU6": 0.3}, {"AU12": 1.0, "AU6": 0.8, "AU25": 0.8},
     {"AU1": 0.9, "AU2": 0.8, "AU5": 0.5}, {"AU4": 0.8, "AU7": 0.4}, {"AU15": 0.8, "AU17": 0.4},
     {"AU9": 0.6, "AU10": 0.6}, {"AU20": 0.6}, {"AU24": 0.8}, {"AU14": 0.6}, {"AU12L": 0.8, "AU6L": 0.4},

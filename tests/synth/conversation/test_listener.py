@@ -8,8 +8,8 @@ from headgen.synth.conversation.body import rows
 from headgen.synth.conversation.conversation import listen, speaker_frames
 from headgen.synth.conversation.listener import ListenerModel
 from headgen.synth.conversation.rules import LATENCY_BOUNDS
-from headgen.synth.conversation.speaker import joined, perform, stretches
-from headgen.synth.heads.model import HeadMotion
+from headgen.synth.conversation.speaker import perform, stretches
+from headgen.synth.heads.model import HeadMotion, joined
 from headgen.synth.motion.gestures import add, gesture
 from headgen.synth.speech.prosody import pitch_and_loudness
 from headgen.synth.speech.track import SAMPLE_RATE
