@@ -26,6 +26,7 @@ from headgen.synth.dataset.poses import random_frame
 from headgen.synth.dataset.records import (
     ClipRecord,
     clips_folder,
+    file_hash,
     number,
     person_name,
     split_of,
