@@ -65,6 +65,9 @@ COMMANDS: dict[str, Command] = {
         "headgen.evaluation.bench_quality:bench", "measure motion, likeness and jitter on real videos"
     ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
+    "bench synth": Command(
+        "headgen.evaluation.bench_synth:bench", "how well the face tracker knows synthetic heads"
+    ),
     "synth heads": Command("headgen.synth.dataset.make:heads", "still heads with exact ground truth"),
     "synth videos": Command("headgen.synth.dataset.make:videos", "videos of one person each"),
     "synth conversations": Command(

@@ -31,7 +31,7 @@ ALLOWED = {
     "prepare": {"errors", "progress", "media", "faces"},
     "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub"},
     "training": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "synth"},
-    "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact"},
+    "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact", "synth"},
     "doctor": {"errors", "hub", "nn"},
 }
 HEAVY = {"mediapipe", "av", "gradio", "ray", "lightning", "pytorch_lightning"}
