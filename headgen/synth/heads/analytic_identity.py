@@ -14,7 +14,7 @@ Legend: N points, K = 22 identity coefficients.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Person:
         self._ear_shift = np.stack([self._free(side * EAR_ROOT[None])[0] for side in (np.ones(3), MIRROR)])
         self.eyes = np.stack([EYE, EYE * MIRROR]) + self._eye_shift
         self.skin = Warped(skin_field(), self.pull)
-        self.ears = tuple(Warped(ear_field(), lambda p, k=k: self.pull_ear(p, k)) for k in (0, 1))
+        self.ears = tuple(Warped(ear_field(), partial(self.pull_ear, ear=k)) for k in (0, 1))
 
     # ---- the skin -----------------------------------------------------------------------------------------
 

@@ -110,11 +110,13 @@ LEFT: dict[str, Field] = {
 """Shapes of the person's left; the right ones are their mirror images. Given points and `lip_side`."""
 
 WHOLE: dict[str, Field] = {
-    "browInnerUp": lambda p, s: sum(
-        _near(p, (x, 6.1, 10.7), (1.2, 1.4, 2.2)) * [0, 0.62, -0.02] for x in (-1.4, 1.4)
+    "browInnerUp": lambda p, s: (
+        (_near(p, (-1.4, 6.1, 10.7), (1.2, 1.4, 2.2)) + _near(p, (1.4, 6.1, 10.7), (1.2, 1.4, 2.2)))
+        * [0, 0.62, -0.02]
     ),
     "cheekPuff": lambda p, s: (
-        sum(_near(p, (4.0 * k, -2.7, 8.9), (1.8, 1.9, 2.4)) * [0.5 * k, 0.1, 0.75] for k in (-1, 1))
+        _near(p, (4.0, -2.7, 8.9), (1.8, 1.9, 2.4)) * [0.5, 0.1, 0.75]
+        + _near(p, (-4.0, -2.7, 8.9), (1.8, 1.9, 2.4)) * [-0.5, 0.1, 0.75]
         + _lips(p, 1.4) * [0, 0, 0.25]
     ),
     "mouthFunnel": lambda p, s: (

@@ -248,7 +248,9 @@ def teeth(upper: bool) -> Part:
     across, along = np.linspace(-1, 1, TOOTH_COLUMNS), np.linspace(0, 1, TOOTH_ROWS)
     s, t = np.meshgrid(across, along)  # t from the neck to the edge
     count = len(tall)
-    points, uv, triangles = [], [], []
+    points: list[np.ndarray] = []
+    uv: list[np.ndarray] = []
+    triangles: list[np.ndarray] = []
     pattern = strip(TOOTH_ROWS, TOOTH_COLUMNS)
     for k in range(-count, count):
         tooth = k if k >= 0 else -k - 1

@@ -8,8 +8,9 @@ import pytest
 pytest.importorskip("numba", reason="the synth extra is not installed")
 
 from headgen.synth.heads import analytic_grid as grid  # noqa: E402
-from headgen.synth.heads.analytic import SKIN_COUNT, AnalyticModel  # noqa: E402
+from headgen.synth.heads.analytic import AnalyticModel  # noqa: E402
 from headgen.synth.heads.analytic_identity import IDENTITY  # noqa: E402
+from headgen.synth.heads.analytic_mean import SKIN_COUNT, mean_head  # noqa: E402
 from headgen.synth.heads.analytic_parts import BALL_RADIUS  # noqa: E402
 from headgen.synth.heads.expressions import EXPRESSIONS, expression  # noqa: E402
 from headgen.synth.heads.model import HeadMotion  # noqa: E402
@@ -61,7 +62,7 @@ def test_skin_lies_on_the_field_of_every_person(model, people):
 def test_ears_lie_on_their_field_or_under_the_skin(model, people):
     neutral, person = model.neutral(people[0]), model.person(people[0])
     first = SKIN_COUNT
-    count = len(model._template.points[model._template.ears["Left"]])
+    count = len(mean_head().points[mean_head().ears["Left"]])
     for k in (0, 1):
         ear = neutral[first + k * count : first + (k + 1) * count]
         on_ear = np.abs(person.ears[k].distance(ear)) < 1e-4
