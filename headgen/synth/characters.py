@@ -7,7 +7,7 @@ person, whatever was made before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from headgen.synth.appearance.facial_hair import BEARDS, beard
 from headgen.synth.appearance.glasses import FRAMES, glasses
 from headgen.synth.appearance.hair import hair, sample_style
 from headgen.synth.appearance.makehuman import BaseHead, Part, parts
+from headgen.synth.appearance.occluders import Situation, occluder
 from headgen.synth.appearance.register import part_hair
 from headgen.synth.appearance.strands import HairColour
 from headgen.synth.appearance.torso import Torso
@@ -66,6 +67,8 @@ class Character:
         neutral: (V, 3) float32 neutral vertices.
         surfaces: everything to draw.
         sex: ``female`` or ``male``: of the voice that suits the face.
+        hair: its colour.
+        skin: (3,) sRGB from 0 to 255, the usual colour of the face.
     """
 
     name: str
@@ -73,6 +76,21 @@ class Character:
     neutral: np.ndarray
     surfaces: tuple[Surface, ...]
     sex: str
+    hair: HairColour
+    skin: np.ndarray
+
+    def behind(self, kind: str, frames: int, fps: float, rng: np.random.Generator) -> list[Surface]:
+        """Surfaces of something that passes before the face, or covers a part of it, for some frames.
+
+        Args:
+            kind: one of `headgen.synth.appearance.occluders.OCCLUDERS`.
+            frames: T.
+            fps: frames per second.
+            rng: source of chance.
+        """
+        anatomy = Anatomy.of(self.neutral, self.model.topology)
+        situation = Situation(anatomy, self.model.topology, frames, rng, self.skin, self.hair, fps)
+        return occluder(kind, situation)
 
 
 class Casting:
@@ -135,10 +153,12 @@ class Casting:
 
             assert isinstance(self.model, AnalyticModel)
             neutral = self.model.neutral(bare.normal(0, 1, self.model.identities).clip(-2, 2))
+            sex = str(bare.choice(["female", "male"]))
             tone = draw_skin_tone(bare)
+            if sex == "female":
+                tone = replace(tone, stubble=0.0)
             surfaces = analytic_surfaces(self.model, neutral, bare, tone)
             brow = np.array(tone.hair)
-            sex = str(bare.choice(["female", "male"]))
         else:
             from headgen.synth.appearance.looks import head_surfaces
             from headgen.synth.appearance.mixing import draw_identity
@@ -154,8 +174,11 @@ class Casting:
                 person.lightness,
                 lashes=1.1 if person.feminine else 1.0,
             )
-        surfaces = [*surfaces, *dress(self.model, neutral, sex, worn, self.wardrobe, brow)]
-        return Character(name, self.model, neutral, tuple(surfaces), sex)
+        texture = next(surface.texture for surface in surfaces if surface.material == "skin")
+        skin = np.median(texture[::8, ::8, :3].reshape(-1, 3), axis=0)
+        colour = hair_colour(worn, brow)
+        surfaces = [*surfaces, *dress(self.model, neutral, sex, worn, self.wardrobe, colour)]
+        return Character(name, self.model, neutral, tuple(surfaces), sex, colour, skin)
 
 
 @dataclass(frozen=True)
@@ -186,7 +209,7 @@ def dress(
     sex: str,
     rng: np.random.Generator,
     wardrobe: Wardrobe,
-    brow: np.ndarray,
+    colour: HairColour,
 ) -> list[Surface]:
     """Hair, glasses, beard and clothes of one person.
 
@@ -196,13 +219,12 @@ def dress(
         sex: ``female`` or ``male``; decides what is usual, not what there is.
         rng: source of chance.
         wardrobe: what there is beside what needs no files.
-        brow: (3,) linear RGB of the brows, which hair is like.
+        colour: of hair and beard.
     """
-    cut, hued, faced, clothed = rng.spawn(4)
+    cut, faced, clothed = rng.spawn(3)
     anatomy = Anatomy.of(neutral, model.topology)
     build = clothed.uniform(0.92, 1.02) if sex == "female" else clothed.uniform(1.0, 1.12)
     torso = Torso.of(anatomy, build=float(build))
-    colour = _hair_colour(hued, brow)
     surfaces = _hair(anatomy, torso, sex, colour, wardrobe, cut)
     if sex == "male" and faced.random() < BEARD_SHARE:
         style = str(faced.choice(list(BEARDS)))
@@ -217,8 +239,8 @@ def dress(
     return surfaces + clothing(anatomy, str(clothed.choice(garments)), clothed, torso)
 
 
-def _hair_colour(rng: np.random.Generator, brow: np.ndarray) -> HairColour:
-    """A colour whose brightness goes with the brows'; hair is a little lighter than them."""
+def hair_colour(rng: np.random.Generator, brow: np.ndarray) -> HairColour:
+    """A colour that goes with brows of linear RGB (3,); hair is a little lighter than they are."""
     colours = [HairColour.sample(rng) for _ in range(1 if rng.random() < DYED_SHARE else 16)]
     wanted = np.log(float(brow @ LUMA) + 0.01)
     off = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headgen.synth.characters import Character
-from headgen.synth.heads.model import HeadMotion, PosedHead
+from headgen.synth.heads.model import HeadMotion, PosedHead, Surface
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.render.scene import Rendered
 from headgen.synth.settings import Setting
@@ -40,6 +40,7 @@ def film(
     setting: Setting,
     renderer: Renderer,
     at_once: int = AT_ONCE,
+    occluders: Sequence[Surface] = (),
 ) -> Iterator[Shot]:
     """Films a person from the first frame of a motion to the last.
 
@@ -49,12 +50,15 @@ def film(
         setting: where.
         renderer: with what.
         at_once: frames per shot; the frames are the same whatever it is.
+        occluders: things before the face, that move for as many frames (`Character.behind`).
     """
     flaws = setting.flaws.camera()
     for start in range(0, len(motion), at_once):
-        head = character.model.pose(character.neutral, motion[start : start + at_once])
+        frames = slice(start, min(start + at_once, len(motion)))
+        head = character.model.pose(character.neutral, motion[frames])
+        passing = [surface.during(frames) for surface in occluders]
         truth = renderer.render(
-            character.surfaces,
+            [*character.surfaces, *passing],
             head,
             character.model.topology,
             setting.camera,

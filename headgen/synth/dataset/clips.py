@@ -19,6 +19,7 @@ from headgen.faces.tracker import MediaPipeTracker
 from headgen.media.clips import ClipWriter
 from headgen.media.image import write_image
 from headgen.media.tensors import write_tensors
+from headgen.synth.appearance.occluders import OCCLUDERS
 from headgen.synth.characters import Casting, Character, ModelName
 from headgen.synth.conversation.consistency import check_events
 from headgen.synth.conversation.conversation import make_conversation
@@ -36,7 +37,7 @@ from headgen.synth.dataset.runner import clean, hashes
 from headgen.synth.film import film
 from headgen.synth.heads.assets import find_assets
 from headgen.synth.heads.expressions import EXPRESSIONS
-from headgen.synth.heads.model import HeadMotion, joined
+from headgen.synth.heads.model import HeadMotion, Surface, joined
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.render.scene import Camera
 from headgen.synth.settings import Location, Setting
@@ -59,6 +60,7 @@ ENDINGS = tuple(
 )
 Kind = Literal["heads", "video", "conversation"]
 LOOKS = 3  # of the tracker at a frame
+STILL_FRAMES = 40  # of the motion of what passes before a face, of which a still shows one
 QUALITY = 15.0  # H.264's rate factor; every frame is a key frame
 
 
@@ -151,11 +153,14 @@ class ClipMaker:
 
     def _heads(self, name: str, index: int, rng: np.random.Generator) -> None:
         person = self.person(index)
-        posed, place, seen = rng.spawn(3)
+        posed, place, hidden = rng.spawn(3)
         character = self.casting(person)
         motion = random_frame(posed)
         setting = self.location(place)
-        shot = next(film(character, motion, setting, self.renderer))
+        passing = self._occluders(character, STILL_FRAMES, 25.0, hidden)
+        moment = int(hidden.integers(STILL_FRAMES // 3, STILL_FRAMES))
+        passing = [surface.during([moment]) for surface in passing]
+        shot = next(film(character, motion, setting, self.renderer, occluders=passing))
         truth = shot.truth
         folder = clips_folder(self.options.directory)
         image, data = folder / f"{name}.png", folder / f"{name}.safetensors"
@@ -179,7 +184,7 @@ class ClipMaker:
 
     def _video(self, name: str, index: int, rng: np.random.Generator) -> None:
         person = self.person(index)
-        place, talk, written = rng.spawn(3)
+        place, talk, hidden = rng.spawn(3)
         character = self.casting(person)
         if self.options.motion == "posed":
             frames = round(self.options.seconds * self.options.fps)
@@ -194,7 +199,8 @@ class ClipMaker:
             )
             step = max(1, round(told.fps / self.options.fps))
             motion, speech = told.speaker[::step], told.speech
-        count, files = self._take(name, person, character, motion, self.location(place))
+        passing = self._occluders(character, len(motion), self.options.fps, hidden)
+        count, files = self._take(name, person, character, motion, self.location(place), passing)
         events: list[dict[str, Any]] = []
         captions: list[dict[str, str]] = []
         words: list[dict[str, Any]] = []
@@ -208,7 +214,7 @@ class ClipMaker:
         )
 
     def _conversation(self, name: str, index: int, rng: np.random.Generator) -> None:
-        talk, *places = rng.spawn(3)
+        talk, hidden, *places = rng.spawn(4)
         people = [self.person(index), self.person(index, partner=True)]
         characters = [self.casting(person) for person in people]
         told = make_conversation(
@@ -221,7 +227,10 @@ class ClipMaker:
             ("speaker", "listener"), people, characters, (told.speaker, told.listener), places, strict=True
         )
         for role, person, character, motion, place in sides:
-            count, made = self._take(f"{name}_{role}", person, character, motion, self.location(place))
+            passing = self._occluders(character, len(motion), told.fps, hidden)
+            count, made = self._take(
+                f"{name}_{role}", person, character, motion, self.location(place), passing
+            )
             files += made
         files.append(self._sound(name, told.speech.samples))
         self._record(
@@ -239,8 +248,22 @@ class ClipMaker:
 
     # -- parts of them ---------------------------------------------------------------------------------
 
+    def _occluders(
+        self, character: Character, frames: int, fps: float, rng: np.random.Generator
+    ) -> list[Surface]:
+        """What passes before the face in a share of the clips."""
+        if rng.random() >= self.options.occluders:
+            return []
+        return character.behind(str(rng.choice(list(OCCLUDERS))), frames, fps, rng)
+
     def _take(
-        self, name: str, person: str, character: Character, motion: HeadMotion, setting: Setting
+        self,
+        name: str,
+        person: str,
+        character: Character,
+        motion: HeadMotion,
+        setting: Setting,
+        passing: Sequence[Surface],
     ) -> tuple[int, list[Path]]:
         """Films a motion into a clip; returns how many frames it has, and its files."""
         options, folder = self.options, clips_folder(self.options.directory)
@@ -264,7 +287,7 @@ class ClipMaker:
             ) as writer,
             masks or nullcontext(),
         ):
-            for shot in film(character, motion, setting, self.renderer):
+            for shot in film(character, motion, setting, self.renderer, occluders=passing):
                 for k, image in enumerate(shot.images):
                     if options.landmarks == "exact":
                         landmarks = clip_landmarks(shot.truth.landmarks_478[k], setting.camera)
