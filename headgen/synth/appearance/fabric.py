@@ -59,7 +59,7 @@ def fabric(
     if second is None:
         second = cloth_colour(rng)
         if np.abs(second - colour).max() < 50:
-            second = 255 - colour if colour.mean() < 110 or colour.mean() > 150 else colour * 0.4
+            second = 0.35 * colour + 150 if colour.mean() < 110 else 0.4 * colour
     x, y = np.meshgrid(np.arange(SIZE) / PER_CM, np.arange(SIZE) / PER_CM)
     share = np.zeros((SIZE, SIZE))
     relief = 0.03 * rng.normal(size=(SIZE, SIZE))

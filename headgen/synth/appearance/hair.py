@@ -16,7 +16,7 @@ from headgen.synth.appearance.scalp import CapLook, Comb, Hairline, cap
 from headgen.synth.appearance.strands import HairColour, wisps
 from headgen.synth.heads.model import Surface
 
-TEXTURE = 320  # texels of a cap's side
+TEXTURE = 384  # texels of a cap's side
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ STYLES: dict[str, Style] = {
         ((0.4, 0.5),), curls=0.9, contrast=0.4, lumps=0.1,
     ),
     "afro": Style(
-        _WHORL, 3.9, 0.85, {"forehead": 0.95},
-        Growth(260, (5.6, 5.2, 4.6), 0.1, 2.4, 88, (0.2, 0.5), 0.0, curl=0.6, sector=-25.0, segments=4),
-        shells=((0.45, 0.6),), curls=1.0, contrast=0.3, lumps=0.06, unruly=0.9,
+        _WHORL, 3.7, 0.85, {"forehead": 0.95},
+        Growth(380, (4.9, 4.5, 4.0), 0.06, 1.7, 88, (0.2, 0.5), 0.0, curl=0.6, sector=-25.0, segments=4),
+        shells=((0.35, 0.65), (0.65, 0.4)), curls=1.0, contrast=0.28, lumps=0.05, unruly=0.9,
     ),
     "short afro": Style(
         _WHORL, 1.6, 0.7, {}, shells=((0.25, 0.6), (0.5, 0.35)), curls=1.0, contrast=0.35, lumps=0.05,

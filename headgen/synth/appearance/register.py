@@ -23,7 +23,8 @@ PAIRED_LANDMARKS = (0, 8, 16, 21, 22, 27, 30, 33, 36, 39, 42, 45)
 STIFFNESS = 0.5  # smoothing of the spline, cm^3 scale
 NEAREST_CM, HIGHEST_CM = 0.12, 0.45  # of warped hair above the skin
 EYE_ROOM_CM = 0.4  # above the upper lids that hair leaves free
-CURTAIN_DEG, SIDE_DEG = 36.0, 85.0  # azimuth that curtains open to, and beyond which they stay
+MIDDLE_DEG = 50.0  # azimuth up to which a fringe goes up
+CURTAIN_DEG, SIDE_DEG = 42.0, 85.0  # azimuth that curtains open to, and beyond which they stay
 
 
 def control_points(anatomy: Anatomy) -> np.ndarray:
@@ -176,7 +177,7 @@ def _eyes_free(anatomy: Anatomy, points: np.ndarray) -> np.ndarray:
     low, soft = eyes[:, 1].max() + EYE_ROOM_CM, 2.0
     azimuth, elevation, distance = anatomy.directions(out)
     ahead = distance > anatomy.radius(azimuth, elevation) - 0.5
-    middle = np.clip((34 - np.abs(azimuth)) / 12, 0, 1) * ahead
+    middle = np.clip((MIDDLE_DEG - np.abs(azimuth)) / 12, 0, 1) * ahead
     over = np.clip((low + soft - out[:, 1]) / soft, 0, None)
     raised = low + soft * np.exp(-over)  # has the slope 1 where it begins
     out[:, 1] += middle * np.where(over > 0, raised - out[:, 1], 0)

@@ -224,8 +224,8 @@ class CapLook:
         flow = comb_flow(hairline.anatomy, comb, size, rng, unruly)
         fine, broad = streaks(flow, rng, length), streaks(flow, rng, 1.6 * length, 5.0)
         if curls > 0:
-            small, wide = blotches((size, size), 3.0, rng), blotches((size, size), 9.0, rng)
-            curly = evened(np.abs(small + 0.7 * wide))
+            small, wide = blotches((size, size), 2.2, rng), blotches((size, size), 6.0, rng)
+            curly = evened(np.abs(small + 0.5 * wide))
             fine, broad = (1 - curls) * fine + curls * curly, (1 - curls) * broad + curls * evened(wide)
         hairs = evened(0.6 * fine + 0.4 * broad)
         if comb.parts.get("out"):
