@@ -7,7 +7,7 @@ import colorsys
 import cv2
 import numpy as np
 
-from headgen.synth.render.light import LUMINANCE
+from headgen.synth.render.light import LUMINANCE, white_balance
 from headgen.synth.render.shade import developed
 
 KINDS = ("wall", "room", "bokeh")
@@ -38,7 +38,9 @@ def background(
         )
         linear = out_of_focus(linear, float(rng.uniform(0.004, 0.03)) * size[1])
         level = float(rng.uniform(0.12, 0.4))
-        linear = linear * (level / max(float(np.median(linear @ LUMINANCE)), 1e-4))
+        shown = np.minimum(linear, 4 * float(np.median(linear @ LUMINANCE)) + 1e-6)
+        mean = shown.mean((0, 1), dtype=np.float64)
+        linear = linear * white_balance(mean) * (level / max(float(mean @ LUMINANCE), 1e-6))
         return _coded(np.minimum(linear, 4))
     kind = KINDS[rng.integers(len(KINDS))]
     draw = {"wall": _wall, "room": _room, "bokeh": _bokeh}[kind]

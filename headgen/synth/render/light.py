@@ -27,6 +27,7 @@ SUN_REACH = 12.0  # degrees around the brightest place that may belong to the su
 SUN_LEVEL = 6.0  # radiance above this many means of the panorama is the sun's
 SUN_LEAST = 0.03  # share of the light below which there is no sun
 FACE_LEVEL = 0.95  # irradiance over pi that exposes a face well: its skin comes out near sRGB 150
+BALANCE = 0.75  # of the colour of the light that a camera's white balance takes out
 STYLES = ("studio", "window", "overcast", "evening", "sunny")
 """Arrangements of `procedural_light`."""
 
@@ -241,7 +242,8 @@ def exposed(light: Light, level: float = FACE_LEVEL) -> Light:
     """The light with such an exposure that a face comes out with this mean irradiance over pi (luminance).
 
     The face stands for all directions within 60 degrees of the camera's, weighted by how much of the picture
-    they take; a part in the sun counts as what it is, so a face half in the sun is not washed out.
+    they take; a part in the sun counts as what it is, so a face half in the sun is not washed out. Most of
+    the light's colour on the face is taken out, as by a camera.
     """
     grid = np.stack(np.meshgrid(np.linspace(-0.87, 0.87, 15), np.linspace(-0.87, 0.87, 15)), -1).reshape(
         -1, 2
@@ -252,26 +254,19 @@ def exposed(light: Light, level: float = FACE_LEVEL) -> Light:
     # the mean, held down by the brightest parts: cameras avoid clipping
     luminance = np.maximum(seen @ LUMINANCE, 0)
     measured = 0.6 * luminance.mean() + 0.4 * 0.75 * np.quantile(luminance, 0.9)
-    scale = level / max(float(measured), 1e-9)
-    return balanced(
-        replace(
-            light,
-            harmonics=(light.harmonics * scale).astype(np.float32),
-            sun_colour=(light.sun_colour * scale).astype(np.float32),
-        )
-    )
-
-
-def balanced(light: Light, strength: float = 0.75) -> Light:
-    """The light as a camera's white balance leaves it: `strength` of its mean colour taken out."""
-    mean = 0.282095 * light.harmonics[0] + 0.25 * light.sun_colour + 1e-9
-    gain = (float(mean @ LUMINANCE) / np.maximum(mean, 1e-9)) ** strength
-    gain = gain / float((mean * gain) @ LUMINANCE) * float(mean @ LUMINANCE)
+    scale = level / max(float(measured), 1e-9) * white_balance(seen.mean(0))
     return replace(
         light,
-        harmonics=(light.harmonics * gain).astype(np.float32),
-        sun_colour=(light.sun_colour * gain).astype(np.float32),
+        harmonics=(light.harmonics * scale).astype(np.float32),
+        sun_colour=(light.sun_colour * scale).astype(np.float32),
     )
+
+
+def white_balance(mean: np.ndarray) -> np.ndarray:
+    """(3,) gains by which a camera takes most of the colour out of a mean (3,), which keeps its luminance."""
+    mean = np.maximum(mean, 1e-9)
+    gain = (float(mean @ LUMINANCE) / mean) ** BALANCE
+    return gain * (float(mean @ LUMINANCE) / float((mean * gain) @ LUMINANCE))
 
 
 def random_light(rng: np.random.Generator, panorama: np.ndarray | None = None) -> tuple[Light, float]:

@@ -26,6 +26,7 @@ from headgen.synth.render.rasterise import Mesh, rasterise
 from headgen.synth.render.samples import Grid, Samples, grid, interpolate, project, unhidden
 from headgen.synth.render.scene import Camera, Light, Rendered
 from headgen.synth.render.shade import Developer, Materials, Shader
+from headgen.synth.render.shadow import Shadow
 from headgen.synth.render.texture import Atlas, levels
 
 TOLERANCE = 0.1  # cm that a landmark may lie behind what is seen around it and still be visible
@@ -184,6 +185,7 @@ class Renderer:
                 attributes = torch.cat([normals, torch.as_tensor(strands, device=self.device)], -1)
             eyes = torch.as_tensor(head.joints[frames, -2:], device=self.device)
             face = Face.of(points, eyes, prepared.topology)
+            shadow = shader.shadow(points, prepared.base)
             crease = creases(seen.depth, camera.focal / camera.eye[2])
             detailed = self._detailed(prepared, seen)
             covered = seen.triangle >= 0
@@ -193,10 +195,10 @@ class Renderer:
             triangle = seen.triangle.view(-1)[centres].long()
             truth = interpolate(seen.grid, where, triangle, prepared.base, attributes, crease, seen.depth)
             image = background.expand(len(points), -1, -1, -1).reshape(-1, 3).clone()
-            image[smooth] = self._developer.develop(shader(truth.first(len(smooth)), face)).t()
+            image[smooth] = self._developer.develop(shader(truth.first(len(smooth)), face, shadow)).t()
             pixels = _numbers(detailed)
             image[pixels] = self._supersampled(
-                prepared, shader, seen, pixels, image[pixels], attributes, crease, face
+                prepared, shader, seen, pixels, image[pixels], attributes, crease, face, shadow
             )
             image = image.view(*covered.shape, 3)
         with part("truth"):
@@ -264,6 +266,7 @@ class Renderer:
         attributes: Tensor,
         crease: Tensor,
         face: Face,
+        shadow: Shadow | None,
     ) -> Tensor:
         """(C, 3) uint8 colours of the detailed pixels.
 
@@ -292,8 +295,8 @@ class Renderer:
         solid = triangle >= 0
         strand = solid & prepared.strands[prepared.base.surface[triangle]]
         for chosen, colour_of in (
-            (solid & ~strand, lambda samples: shader(samples, face)),
-            (strand, shader.strands),
+            (solid & ~strand, lambda samples: shader(samples, face, shadow)),
+            (strand, lambda samples: shader.strands(samples, shadow)),
         ):
             number = _numbers(chosen)
             if len(number):

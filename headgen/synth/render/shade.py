@@ -14,8 +14,10 @@ from torch import Tensor
 from headgen.synth.heads.model import MATERIALS, Surface
 from headgen.synth.render.light import LUMINANCE, basis
 from headgen.synth.render.occlusion import Face
+from headgen.synth.render.rasterise import Mesh
 from headgen.synth.render.samples import Samples
 from headgen.synth.render.scene import Camera, Light
+from headgen.synth.render.shadow import Shadow
 from headgen.synth.render.texture import Atlas, linear_light
 
 WRAP = {
@@ -61,15 +63,21 @@ class Shader:
         self._eye = tensor(camera.eye)[:, None]
         self._harmonics = tensor(light.harmonics.T)  # (3, 9)
         self._sun, self._sun_colour = tensor(light.sun), tensor(light.sun_colour)[:, None]
+        self._sunny = bool(light.sun_colour.any())
         key, colour = key_light(light)
         self._key, self._key_colour = tensor(key), tensor(colour)[:, None]
 
-    def __call__(self, samples: Samples, face: Face) -> Tensor:
+    def shadow(self, points: Tensor, mesh: Mesh) -> Shadow | None:
+        """The sun's shadows of vertices (T, W, 3); None if there is no sun."""
+        return Shadow(points, mesh, self._sun) if self._sunny else None
+
+    def __call__(self, samples: Samples, face: Face, shadow: Shadow | None) -> Tensor:
         """Colours of samples of anything but strands and lenses.
 
         Args:
             samples: what to colour.
             face: where eyes, lips and lids are.
+            shadow: of the sun.
 
         Returns:
             (3, N) float32 linear RGB.
@@ -89,8 +97,11 @@ class Shader:
         albedo = materials.atlas.sample(samples.surface, samples.uv)
         view = _unit(away)
 
-        sunlit = ((self._sun @ normal + wrap) / (1 + wrap)).clamp_(min=0)
-        colour = (self._around(normal) + sunlit * self._sun_colour).mul_(albedo).mul_(reached)
+        colour = self._around(normal)
+        if shadow is not None:
+            sun = self._reaching(samples, away, shadow) * self._sun_colour
+            colour += ((self._sun @ normal + wrap) / (1 + wrap)).clamp_(min=0).mul_(sun)
+        colour = colour.mul_(albedo).mul_(reached)
 
         shiny, seen_at = normal, _dot(normal, view)
         if len(wet):
@@ -100,8 +111,8 @@ class Shader:
         around = self._around(2 * seen_at * shiny - view)
         # rough surfaces hide their own grazing mirror
         sheen = around.mul_(_mirror(seen_at, (1 - 1.6 * alpha.sqrt()).clamp(min=F0)))
-        if bool(self._sun_colour.any()):
-            sheen += highlight(shiny, view, seen_at, self._sun, alpha) * self._sun_colour
+        if shadow is not None:
+            sheen += sun.mul_(highlight(shiny, view, seen_at, self._sun, alpha))
         if len(wet):
             glint = highlight(shiny[:, wet], view[:, wet], seen_at[wet], self._key, alpha[wet])
             sheen[:, wet] += glint * self._key_colour
@@ -109,7 +120,7 @@ class Shader:
 
         return colour
 
-    def strands(self, samples: Samples) -> Tensor:
+    def strands(self, samples: Samples, shadow: Shadow | None) -> Tensor:
         """(3, N) linear RGB of hair: matt and glossy light by the angle to the strand.
 
         Kajiya and Kay, "Rendering fur with three dimensional textures" (1989), section 4. Our design: the
@@ -119,17 +130,20 @@ class Shader:
         assert samples.strand is not None
         gloss, alpha = self._materials.table.index_select(1, samples.surface)[:2]
         albedo = self._materials.atlas.sample(samples.surface, samples.uv)
-        view, along, normal = _unit(self._away(samples.place)), _unit(samples.strand), samples.normal
-        to_sun = self._sun @ along
-        sunlit = (1 - to_sun**2).clamp(min=0).sqrt() * (0.35 + 0.65 * (self._sun @ normal)).clamp(min=0)
-        colour = albedo * (self._around(normal) + sunlit * self._sun_colour)
+        away, along, normal = self._away(samples.place), _unit(samples.strand), samples.normal
+        view, colour = _unit(away), self._around(normal)
+        lamps = [(self._key, 0.6 * self._key_colour)]
+        if shadow is not None:
+            sun = self._reaching(samples, away, shadow) * self._sun_colour
+            across = (1 - (self._sun @ along) ** 2).clamp(min=0).sqrt()
+            colour += across * (0.35 + 0.65 * (self._sun @ normal)).clamp(min=0) * sun
+            lamps.append((self._sun, sun))
+        colour *= albedo
         to_view = _dot(along, view)
         across = (1 - to_view**2).clamp(min=0).sqrt()
         exponent = (2 / alpha - 2).clamp(4, 120)
         tint = 0.06 + 0.45 * (albedo + albedo.amax(0))
-        for direction, light in ((self._sun, self._sun_colour), (self._key, 0.6 * self._key_colour)):
-            if not bool(light.any()):
-                continue
+        for direction, light in lamps:
             to_light = direction @ along
             lobe = (across * (1 - to_light**2).clamp(min=0).sqrt() - to_view * to_light).clamp(0, 1)
             strength = gloss * lobe**exponent * (0.3 + direction @ normal).clamp(0, 1)
@@ -164,6 +178,11 @@ class Shader:
     def _point(self, samples: Samples, some: Tensor, away: Tensor) -> Tensor:
         """(M, 3) where some of the samples are in the world."""
         return (self._eye - away[:, some] * samples.depth[some]).t()
+
+    def _reaching(self, samples: Samples, away: Tensor, shadow: Shadow) -> Tensor:
+        """(N,) share of the sun that reaches samples."""
+        points = self._eye - away * samples.depth
+        return shadow(samples.frame, points.t(), samples.normal.t())
 
     def _film(self, samples: Samples, wet: Tensor, away: Tensor, face: Face) -> Tensor:
         """(3, M) normals of the wet film on eyeballs: smooth spheres, whatever the mesh beneath."""
