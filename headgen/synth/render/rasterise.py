@@ -31,6 +31,7 @@ SNAP = float(UNIT)
 NEAR = 1.0  # cm: triangles with a corner nearer than this are left out
 TILE = 8  # grid points, side of the squares by which hidden triangles are skipped
 REFRESHES = 8  # times that these squares are measured anew while cut-out triangles are drawn
+WORTH = 400  # cut-out triangles from one measuring to the next that make it worth while
 WIDE = 8  # pixels from which on the part of a row within a triangle is worked out first
 ORDERS = 512  # of depth, in which cut-out triangles are drawn
 PAIRS = 1 << 23  # candidate pixels handled at a time on a GPU: about 1 GB
@@ -181,10 +182,10 @@ def _draw(  # type: ignore[no-untyped-def]
         depth = points[v, 2]
         inverse[v] = 1.0 / depth if depth > NEAR else -1.0
     tiles = np.zeros(((height + TILE - 1) // TILE, (width + TILE - 1) // TILE), np.float32)
-    refresh = max((len(chosen) - solid) // REFRESHES, 1)
+    refresh = (len(chosen) - solid) // REFRESHES
     for k in range(len(chosen)):
         f = chosen[k]
-        if k >= solid and (k - solid) % refresh == 0:
+        if k >= solid and refresh >= WORTH and (k - solid) % refresh == 0:
             _farthest(nearest, tiles)
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         ax, ay, bx, by = placed[a, 0], placed[a, 1], placed[b, 0], placed[b, 1]

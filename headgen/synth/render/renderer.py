@@ -32,7 +32,7 @@ from headgen.synth.render.texture import Atlas, levels
 TOLERANCE = 0.1  # cm that a landmark may lie behind what is seen around it and still be visible
 SMOOTH = ("skin", "clothing")
 """Materials coloured at the pixel's centre where nothing else is in the pixel."""
-SLOPE = 0.005  # relative difference of inverse depth within a pixel that makes it an edge
+SLOPE = 0.008  # relative difference of inverse depth within a pixel that makes it an edge
 FRAMES_AT_ONCE = {"cpu": 1, "cuda": 16}
 
 

@@ -182,7 +182,7 @@ class Shader:
     def _reaching(self, samples: Samples, away: Tensor, shadow: Shadow) -> Tensor:
         """(N,) share of the sun that reaches samples."""
         points = self._eye - away * samples.depth
-        return shadow(samples.frame, points.t(), samples.normal.t())
+        return shadow(samples.frame, points, samples.normal)
 
     def _film(self, samples: Samples, wet: Tensor, away: Tensor, face: Face) -> Tensor:
         """(3, M) normals of the wet film on eyeballs: smooth spheres, whatever the mesh beneath."""

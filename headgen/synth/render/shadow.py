@@ -38,31 +38,35 @@ class Shadow:
         right = torch.linalg.cross(up, sun)
         right = right / right.norm()
         # mirrored, so that the rasteriser leaves out what faces the sun
-        self._axes = torch.stack([-right, -torch.linalg.cross(sun, right), -sun]).double()  # rows
-        self._inverse = rasterise(self._seen(points.double()), mesh, (SIDE, SIDE))[1]
+        self._axes = torch.stack([-right, -torch.linalg.cross(sun, right), -sun])  # rows
+        seen = torch.stack(self._seen(points.movedim(-1, 0).double()), -1)
+        self._inverse = rasterise(seen.contiguous(), mesh, (SIDE, SIDE))[1]
 
-    def _seen(self, points: Tensor) -> Tensor:
-        """(..., 3) place on the map and distance from the sun of world points (..., 3)."""
-        turned = points @ self._axes.to(points.dtype).T
-        depth = DISTANCE + turned[..., 2:]
-        place = turned[..., :2] * (SIDE / 2 / REACH * DISTANCE) / depth + (SIDE - 1) / 2
-        return torch.cat([place, depth], -1)
+    def _seen(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Column and row on the map and distance from the sun of world points (3, ...)."""
+        x, y, z = points
+        u, v, depth = (
+            axis[0].to(x.dtype) * x + axis[1].to(x.dtype) * y + axis[2].to(x.dtype) * z for axis in self._axes
+        )
+        depth = depth + DISTANCE
+        scale = (SIDE / 2 / REACH * DISTANCE) / depth
+        return u * scale + (SIDE - 1) / 2, v * scale + (SIDE - 1) / 2, depth
 
     def __call__(self, frame: Tensor, points: Tensor, normals: Tensor) -> Tensor:
-        """(N,) share of the sun that reaches points (N, 3) with normals (N, 3) in frames (N,)."""
-        u, v, depth = self._seen(points + LIFT * normals).unbind(-1)
-        flat, first = self._inverse.view(-1), frame * (SIDE * SIDE)
-        facing = normals @ -self._axes[2].to(normals.dtype)
+        """(N,) share of the sun that reaches points (3, N) with normals (3, N) in frames (N,)."""
+        u, v, depth = self._seen(points + LIFT * normals)
+        flat, first = self._inverse.view(-1), (frame * (SIDE * SIDE)).int()
+        facing = -(self._axes[2] @ normals)
         beyond = ((EDGE[0] - facing) / (EDGE[0] - EDGE[1])).clamp(0, 1)
         farthest = 1 / (depth - (BIAS + (BEYOND - BIAS) * beyond * beyond))
         lit = torch.zeros_like(depth)
         column, row = u.round(), v.round()
         across, down = _spline(u - column), _spline(v - row)
+        columns = [(column + (d - 1)).clamp_(0, SIDE - 1).int() for d in range(3)]
         for dy in range(3):
-            start = (row + (dy - 1)).clamp(0, SIDE - 1).long() * SIDE + first
+            start = (row + (dy - 1)).clamp_(0, SIDE - 1).int() * SIDE + first
             for dx in range(3):
-                place = (column + (dx - 1)).clamp(0, SIDE - 1).long()
-                reached = flat.index_select(0, start + place) <= farthest
+                reached = flat.index_select(0, start + columns[dx]) <= farthest
                 lit += reached * (across[dx] * down[dy])
         return lit
 
