@@ -122,7 +122,7 @@ def streaks(
     unit = (flow / (np.linalg.norm(flow, axis=-1, keepdims=True) + 1e-9)).astype(np.float32)
     start = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     total = noise.copy()
-    step = 2.0
+    step = 1.0
     for sign in (-1, 1):
         place, way = start.copy(), unit * sign
         for _ in range(int(length / 2 / step)):
