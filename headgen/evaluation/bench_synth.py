@@ -13,9 +13,8 @@ from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.characters import Casting, ModelName
 from headgen.synth.dataset.poses import random_frame
 from headgen.synth.film import film
-from headgen.synth.heads.assets import find_assets
 from headgen.synth.render.renderer import Renderer
-from headgen.synth.settings import Location
+from headgen.synth.settings import Location, panoramas
 
 MOST_YAW = 40.0  # degrees: beyond it half a face is hidden
 PUPILS = (468, 473)
@@ -50,9 +49,8 @@ def bench(
     """
     if count < 1:
         raise InputError(f"count={count}: give 1 or more")
-    folder = find_assets(assets)
-    panoramas = [] if folder is None else sorted((folder / "hdri_cc0").glob("*.hdr"))
-    casting, location, renderer = Casting(model, assets, textures, seed), Location(panoramas), Renderer()
+    casting, renderer = Casting(model, assets, textures, seed), Renderer()
+    location = Location(panoramas(assets))
     distances: list[float] = []
     seen = 0
     with MediaPipeTracker() as tracker:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headgen.synth.heads.assets import find_assets
 from headgen.synth.render.backgrounds import background
 from headgen.synth.render.flaws import Flaws
 from headgen.synth.render.light import load_panorama, random_light
@@ -15,6 +16,12 @@ from headgen.synth.render.scene import Camera, Light
 
 PANORAMA_SHARE = 0.6
 """Of the clips that are lit by a panorama, if there are any."""
+
+
+def panoramas(assets: Path | None) -> list[Path]:
+    """HDR panoramas of an assets folder (`headgen.synth.heads.assets.find_assets`); none without one."""
+    folder = find_assets(assets)
+    return [] if folder is None else sorted((folder / "hdri_cc0").glob("*.hdr"))
 
 
 @dataclass(frozen=True)

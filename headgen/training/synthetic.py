@@ -24,10 +24,9 @@ from headgen.synth.dataset.clips import motion_row
 from headgen.synth.dataset.poses import random_frame
 from headgen.synth.dataset.records import ClipRecord, clips_folder, read_manifest
 from headgen.synth.film import film
-from headgen.synth.heads.assets import find_assets
 from headgen.synth.heads.model import joined
 from headgen.synth.render.renderer import Renderer
-from headgen.synth.settings import Location
+from headgen.synth.settings import Location, panoramas
 from headgen.synth.speech.track import SAMPLE_RATE
 from headgen.training.data import RangeSampler
 
@@ -260,9 +259,7 @@ class LiveHeads(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.casting = Casting(model, assets, textures, seed)
-        folder = find_assets(assets)
-        panoramas = [] if folder is None else sorted((folder / "hdri_cc0").glob("*.hdr"))
-        self.location = Location(panoramas, size)
+        self.location = Location(panoramas(assets), size)
         self.people, self.frames, self.seed, self.flaws = people, frames, seed, flaws
 
     def train_dataloader(self) -> DataLoader[Any]:

@@ -35,12 +35,11 @@ from headgen.synth.dataset.records import (
 )
 from headgen.synth.dataset.runner import clean, hashes
 from headgen.synth.film import film
-from headgen.synth.heads.assets import find_assets
 from headgen.synth.heads.expressions import EXPRESSIONS
 from headgen.synth.heads.model import HeadMotion, Surface, joined
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.render.scene import Camera
-from headgen.synth.settings import Location, Setting
+from headgen.synth.settings import Location, Setting, panoramas
 from headgen.synth.speech.track import SAMPLE_RATE
 
 MOTION_NAMES = (
@@ -99,17 +98,11 @@ class Options:
     occluders: float = 0.0
     masks: bool = False
 
-    @property
-    def panoramas(self) -> list[Path]:
-        """HDR panoramas of the assets folder, if there is one."""
-        folder = find_assets(self.assets)
-        return [] if folder is None else sorted((folder / "hdri_cc0").glob("*.hdr"))
-
     def facts(self) -> dict[str, Any]:
         """What decides the bytes, as plain values."""
         library = None if self.textures is None else file_hash(Path(self.textures) / "library.json")
         return {
-            "panoramas": len(self.panoramas), "library": library,
+            "panoramas": len(panoramas(self.assets)), "library": library,
             "seed": self.seed, "model": self.model, "size": self.size, "identities": self.identities,
             "fps": self.fps, "seconds": self.seconds, "landmarks": self.landmarks, "motion": self.motion,
             "occluders": self.occluders, "masks": self.masks,
@@ -128,7 +121,7 @@ class ClipMaker:
     def __init__(self, kind: Kind, names: Sequence[str], options: Options) -> None:
         self.kind, self.names, self.options = kind, names, options
         self.casting = Casting(options.model, options.assets, options.textures, options.seed)
-        self.location = Location(options.panoramas, options.size)
+        self.location = Location(panoramas(options.assets), options.size)
         self.renderer = Renderer()
         self._tracker: MediaPipeTracker | None = None
 

@@ -7,12 +7,11 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from headgen.progress import ProgressCallback, ProgressEvent
-from headgen.synth.dataset.records import clips_folder, is_finished
+from headgen.synth.dataset.records import clips_folder, file_hash, is_finished
 
 Make = Callable[[int], None]
 """Makes the clip of a number and writes its facts."""
@@ -89,8 +88,6 @@ def one_thread() -> None:
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of files by their names."""
-    from headgen.synth.dataset.records import file_hash
-
     return {file.name: file_hash(file) for file in files}
 
 
@@ -98,6 +95,3 @@ def clean(directory: Path, name: str, endings: Sequence[str]) -> None:
     """Removes what is left of an unfinished clip."""
     for ending in endings:
         (clips_folder(directory) / f"{name}{ending}").unlink(missing_ok=True)
-
-
-__all__: list[Any] = ["Make", "clean", "hashes", "one_thread", "run"]
