@@ -134,7 +134,7 @@ class Anatomy:
         """Azimuth and elevation in degrees and distance from the centre of points (..., 3)."""
         offset = points - self.centre
         distance = np.linalg.norm(offset, axis=-1)
-        azimuth = np.rad2deg(np.arctan2(offset[..., 0], offset[..., 2]))
+        azimuth = angle(offset[..., 0], offset[..., 2])
         elevation = np.rad2deg(np.arcsin(np.clip(offset[..., 1] / (distance + 1e-9), -1, 1)))
         return azimuth, elevation, distance
 
@@ -181,7 +181,16 @@ class Anatomy:
         return float(brow + min(0.85 * self.unit, 0.62 * top))
 
 
-def unit_vectors(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
+def angle(up: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """arctan2 in degrees.
+
+    Our design: of contiguous copies, because NumPy 1.26 rounds arctan2 of columns of an array in one way or
+    another depending on where the memory lies, and the same seed must give the same bytes.
+    """
+    return np.rad2deg(np.arctan2(np.array(up, order="C"), np.array(along, order="C")))
+
+
+def unit_vectors(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:
     """(..., 3) directions from azimuth and elevation in degrees."""
     a, e = np.deg2rad(azimuth), np.deg2rad(elevation)
     return np.stack([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)], -1)
@@ -225,7 +234,7 @@ def _skull(skin: Skin, centre: np.ndarray, landmarks: np.ndarray) -> tuple[np.nd
     distance = np.linalg.norm(offset, axis=1)
     outward = (skin.normals * offset).sum(1) > 0
     rows, columns = int(180 / GRID_DEG) + 1, int(360 / GRID_DEG)
-    azimuth = np.rad2deg(np.arctan2(offset[:, 0], offset[:, 2]))
+    azimuth = angle(offset[:, 0], offset[:, 2])
     elevation = np.rad2deg(np.arcsin(np.clip(offset[:, 1] / distance, -1, 1)))
     row = np.rint((elevation + 90) / GRID_DEG).astype(int)
     column = np.rint((azimuth + 180) / GRID_DEG).astype(int) % columns

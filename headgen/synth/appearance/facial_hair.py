@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from headgen.synth.appearance.anatomy import Anatomy, vertex_normals
+from headgen.synth.appearance.anatomy import Anatomy, angle, vertex_normals
 from headgen.synth.appearance.carried import SkinSurface, on_skin
 from headgen.synth.appearance.strands import HairColour, blotches, evened, streaks
 from headgen.synth.heads.model import Topology
 
 BEARD_SIZE, BROW_SIZE = (384, 448), (160, 512)  # H, W texels
+STUBBLE_SKIN = 0.5  # share of the skin in the colour of stubble, whose hairs are finer than a pixel
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Chart:
     def uv(self, points: np.ndarray) -> np.ndarray:
         """(..., 2) texture places of points (..., 3)."""
         offset = np.asarray(points, np.float64) - self.origin
-        azimuth = np.rad2deg(np.arctan2(offset[..., 0], offset[..., 2]))
+        azimuth = angle(offset[..., 0], offset[..., 2])
         flat = np.hypot(offset[..., 0], offset[..., 2])
-        elevation = np.rad2deg(np.arctan2(offset[..., 1], flat))
+        elevation = angle(offset[..., 1], flat)
         low, high = self.elevation
         return np.stack([0.5 + 0.5 * azimuth / self.azimuth, (high - elevation) / (high - low)], -1)
 
@@ -50,7 +51,7 @@ class Chart:
         """(..., 2) column and row of points (..., 3)."""
         return self.uv(points) * [self.size[1], self.size[0]] - 0.5
 
-    def area(self, corners: Sequence[np.ndarray]) -> np.ndarray:
+    def area(self, corners: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """(H, W) 1 within a polygon of points (3,), 0 outside."""
         picture = np.zeros(self.size, np.uint8)
         places = np.round(self.texels(np.array(corners)) * 16).astype(np.int32)
@@ -91,6 +92,7 @@ def beard(
     rng: np.random.Generator,
     *,
     length: float = 1.0,
+    skin: np.ndarray | None = None,
 ) -> list[SkinSurface]:
     """A beard on a head.
 
@@ -101,6 +103,7 @@ def beard(
         colour: of the hair.
         rng: of the strands and of the borders.
         length: of the hair, of the style's own.
+        skin: (3,) sRGB of the skin, which shines through stubble; stubble is plain hair without it.
 
     Raises:
         ValueError: an unknown style.
@@ -117,9 +120,12 @@ def beard(
     density *= 1 - areas["lips"]
     flow = _beard_flow(anatomy, chart)
     short = own["lift"] < 0.1
-    fine = streaks(flow, rng, 5.0 if short else 22.0)
-    broad = streaks(flow, rng, 8.0 if short else 40.0, 3.0)
-    hairs = evened(fine if short else 0.65 * fine + 0.35 * broad)
+    if short:
+        hairs = evened(rng.random(chart.size, np.float32))
+    else:
+        hairs = evened(0.65 * streaks(flow, rng, 22.0) + 0.35 * streaks(flow, rng, 40.0, 3.0))
+    if short and skin is not None:
+        colour = colour.mixed(np.asarray(skin) * 0.8, STUBBLE_SKIN)
     brightness = np.clip(0.4 + 0.55 * (hairs - 0.5), 0, 1)
     uv = chart.uv(anatomy.vertices)
     triangles = chart.triangles(anatomy.vertices, topology.triangles[topology.of("skin")])
@@ -272,7 +278,7 @@ def _areas(anatomy: Anatomy, chart: Chart, rng: np.random.Generator) -> dict[str
         )
     ]
     out["chops"] = np.maximum(chart.area(chops[0]), chart.area(chops[1]))
-    lips = chart.area(points[48:60])
+    lips = chart.area(list(points[48:60]))
     wander = 3.0 * np.stack([blotches(chart.size, 26, rng), blotches(chart.size, 26, rng)], -1)
     grid = np.dstack(np.meshgrid(np.arange(chart.size[1]), np.arange(chart.size[0]))).astype(np.float32)
     moved = (grid + wander).astype(np.float32)

@@ -251,9 +251,10 @@ def hair(
             )
         )  # fmt: skip
     if own.growth is not None:
+        top, side, back = own.growth.length
         growth = replace(
             own.growth,
-            length=tuple(length * x for x in own.growth.length),
+            length=(top * length, side * length, back * length),
             volume=(own.growth.volume[0] * volume, own.growth.volume[1] * volume),
         )
         points, normals = grow(border, comb, growth, rng, body)

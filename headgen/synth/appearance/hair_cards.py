@@ -202,7 +202,7 @@ def ribbons(
     half = 0.5 * widths[:, None] * (1 - 0.35 * share[None] ** 2)
     edges = points[:, :, None] + np.array([-1.0, 0, 1.0])[:, None] * (across * half[..., None])[:, :, None]
     # a little roof keeps the light on strips from being that of flat boards
-    edges[:, :, 1] += 0.18 * half[..., None] * normals
+    edges[:, :, 1] += 0.1 * half[..., None] * normals
     wisp = rng.choice(np.asarray(list(columns)), count)
     flip = rng.random(count) < 0.5
     inset = 0.01

@@ -133,7 +133,9 @@ def _only(folder: Path, ending: str) -> Path:
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Triangles (F, 3, 2) as vertex and texture numbers, texture places (N, 2), count of vertices."""
-    places, corners, count = [], [], 0
+    places: list[tuple[float, float]] = []
+    corners: list[list[list[int]]] = []
+    count = 0
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         word, *rest = line.split() or [""]
         if word == "v":

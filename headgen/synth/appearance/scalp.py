@@ -235,7 +235,7 @@ class CapLook:
             front = points[..., 2] > hairline.anatomy.centre[2] - 2.0
             shade = np.where(front, np.exp(-((off / 0.5) ** 2)), 0)
         else:
-            shade = 0.0
+            shade = np.zeros_like(hairs)
         brightness = (
             0.46 + contrast * (hairs - 0.5) + 0.05 * blotches((size, size), size / 8, rng) - 0.25 * shade
         )

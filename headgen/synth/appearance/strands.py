@@ -74,6 +74,12 @@ class HairColour:
         three = [tuple(by * np.array(c)) for c in (self.shadow, self.middle, self.light)]
         return replace(self, shadow=three[0], middle=three[1], light=three[2])
 
+    def mixed(self, other: np.ndarray, share: float) -> HairColour:
+        """The same colour with `share` of another (3,), sRGB."""
+        own = (self.shadow, self.middle, self.light)
+        three = [tuple((1 - share) * np.array(c) + share * np.asarray(other)) for c in own]
+        return replace(self, shadow=three[0], middle=three[1], light=three[2])
+
     def paint(
         self, brightness: np.ndarray, cover: np.ndarray, strand: np.ndarray | None = None
     ) -> np.ndarray:

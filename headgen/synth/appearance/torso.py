@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from scipy.spatial import cKDTree
 
-from headgen.synth.appearance.anatomy import Anatomy, Skin
+from headgen.synth.appearance.anatomy import Anatomy, Skin, angle
 
 LEVELS = 8
 NECK_BELOW_CHIN_CM = 2.4
@@ -91,7 +91,7 @@ class Torso:
         slab = points[np.abs(points[:, 1] - level) < 0.6]
         axis = np.array([0.0, level, 0.5 * (slab[:, 2].min() + slab[:, 2].max())])
         offset = slab - axis
-        azimuth = np.rad2deg(np.arctan2(offset[:, 0], offset[:, 2]))
+        azimuth = angle(offset[:, 0], offset[:, 2])
         steps = np.arange(-180, 180, 5.0)
         apart = np.abs((azimuth[None] - steps[:, None] + 180) % 360 - 180)
         weights = np.exp(-0.5 * (apart / 6) ** 2)
@@ -162,14 +162,14 @@ class Torso:
     def _floor(self) -> np.ndarray:
         """(73,) level down to which the head model has skin, by azimuth from -180 to 180 in steps of 5."""
         offset = self.skin.points - self.axis
-        around = np.rad2deg(np.arctan2(offset[:, 0], offset[:, 2]))
+        around = angle(offset[:, 0], offset[:, 2])
         below = offset[:, 1] < 1.0
         levels = np.linspace(0, 5, 51)
         out = np.empty(72)
-        for k, angle in enumerate(np.arange(-180, 180, 5.0)):
-            near = below & (np.abs((around - angle + 180) % 360 - 180) < 10)
+        for k, turn in enumerate(np.arange(-180, 180, 5.0)):
+            near = below & (np.abs((around - turn + 180) % 360 - 180) < 10)
             floor = self.skin.points[near, 1].min() + 0.8
-            height = self.surface(np.full(51, angle), levels)[:, 1]
+            height = self.surface(np.full(51, turn), levels)[:, 1]
             out[k] = levels[(height > floor).argmin() - 1] if (height <= floor).any() else levels[-1]
         out = gaussian_filter1d(minimum_filter1d(np.clip(out, 0.5, None), 5, mode="wrap"), 1.5, mode="wrap")
         return np.append(out, out[0])
