@@ -8,178 +8,37 @@ so that part masks, depth and flow know where it is in every frame.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates, maximum_filter
+from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
 
 from headgen.synth.appearance.anatomy import Anatomy, unit_vectors
-from headgen.synth.appearance.carried import BoundSurface, MovingSurface
+from headgen.synth.appearance.carried import BoundSurface
 from headgen.synth.appearance.fabric import cloth_colour, fabric
 from headgen.synth.appearance.facial_hair import Chart
 from headgen.synth.appearance.hair_cards import ribbons
-from headgen.synth.appearance.hand import POSES, hand_mesh, hand_uv, skin_texture
+from headgen.synth.appearance.occluder_motion import (
+    AWAY_CM,
+    Situation,
+    moving,
+    plain,
+    posed_hand,
+    rotation,
+    touching,
+    tremor,
+    visit_by_hand,
+    visits,
+)
 from headgen.synth.appearance.scalp import Hairline
 from headgen.synth.appearance.solids import grid_triangles, grid_uv, joined, tube
-from headgen.synth.appearance.strands import HairColour, wisps
-from headgen.synth.heads.model import Surface, Topology
-
-AWAY_CM = np.array([0.0, -34.0, 6.0])  # from its place to where a hand waits below the picture
-CONTACT_CM = 9.0  # around the place of contact, within which a hand must not cut into the skin
-TOUCH_CM = 0.15  # between skin and what touches it
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What an occluder is made for.
-
-    Attributes:
-        anatomy: of the head.
-        topology: of its model.
-        frames: T.
-        rng: of everything.
-        skin: (3,) sRGB colour of the hands.
-        hair: colour of the hair.
-        fps: frames per second.
-    """
-
-    anatomy: Anatomy
-    topology: Topology
-    frames: int
-    rng: np.random.Generator
-    skin: np.ndarray
-    hair: HairColour
-    fps: float = 25.0
-
-
-def visits(frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """(T,) how near something is that comes, stays and goes: 0 away, 1 in its place.
-
-    Coming and going take about 0.6 s along a smooth curve, a stay 0.8 to 4 s. At least one visit begins.
-    """
-    share = np.zeros(frames)
-    start = int(rng.uniform(0, 0.35) * frames)
-    while start < frames:
-        come, stay, go = (
-            max(2, int(fps * s)) for s in (rng.uniform(0.4, 0.8), rng.uniform(0.8, 4), rng.uniform(0.4, 0.8))
-        )
-        rise, fall = np.linspace(0, 1, come), np.linspace(1, 0, go)
-        curve = np.concatenate([rise * rise * (3 - 2 * rise), np.ones(stay), fall * fall * (3 - 2 * fall)])
-        end = min(frames, start + len(curve))
-        share[start:end] = curve[: end - start]
-        start = end + int(fps * rng.uniform(1.5, 5))
-    return share
-
-
-def tremor(frames: int, fps: float, rng: np.random.Generator, size: float = 0.25) -> np.ndarray:
-    """(T, 3) cm: small slow movements of a held thing, deviation `size`."""
-    noise = gaussian_filter1d(rng.normal(size=(frames + int(4 * fps), 3)), 0.35 * fps, axis=0, mode="nearest")
-    noise = noise[int(2 * fps) : int(2 * fps) + frames]
-    return size * noise * np.sqrt(2 * np.sqrt(np.pi) * 0.35 * fps)
-
-
-def rotation(forward: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """(3, 3) turn that takes +z (a palm) to `forward` and +y (fingers) as near as may be to `up`."""
-    z = np.asarray(forward, float) / np.linalg.norm(forward)
-    x = np.cross(up, z)
-    x /= np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z], 1)
-
-
-def touching(anatomy: Anatomy, points: np.ndarray, away: np.ndarray, contact: np.ndarray) -> np.ndarray:
-    """(3,) shift along `away` after which points (N, 3) near `contact` (3,) just touch the skin."""
-    away = np.asarray(away, float) / np.linalg.norm(away)
-    shift = -4.0
-    near = points[np.linalg.norm(points - contact, axis=1) < CONTACT_CM]
-    for _ in range(24):
-        height, normal = anatomy.skin.height(near + shift * away)
-        lack = TOUCH_CM - height.min()
-        if lack <= 0.01:
-            break
-        shift += np.clip(lack / max(0.35, float(normal[height.argmin()] @ away)), 0.02, 1.5)
-    return shift * away
-
-
-def _moving(
-    name: str,
-    mesh: tuple[np.ndarray, np.ndarray],
-    offsets: np.ndarray,
-    texture: np.ndarray,
-    rigid: str,
-    *,
-    uv: np.ndarray | None = None,
-    gloss: float = 0.1,
-) -> MovingSurface:
-    """A mesh that is shifted by (T, 3) cm."""
-    points, triangles = mesh
-    path = (points[None] + offsets[:, None]).astype(np.float32)
-    uv = np.full((len(points), 2), 0.5, np.float32) if uv is None else uv
-    return MovingSurface(
-        name, triangles.astype(np.int32), uv, "occluder", texture, gloss=gloss, roughness=0.55, rigid=rigid,
-        points=path[0], path=path,
-    )  # fmt: skip
-
-
-def _plain(colour: np.ndarray) -> np.ndarray:
-    return np.array([[[*np.clip(colour, 0, 255), 255]]]).astype(np.uint8)
-
-
-def _hand(
-    s: Situation, pose: str, turn: np.ndarray, place: np.ndarray, mirrored: bool
-) -> list[tuple[str, tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]]:
-    """Hand and arm in the head's frame: names, meshes, textures, texture places."""
-    (skin, faces), (arm, arm_faces) = hand_mesh(POSES[pose], s.rng)
-    out = []
-    sleeve = fabric("plain", cloth_colour(s.rng), s.rng)[::4, ::4]
-    for name, points, triangles, texture in (
-        ("hand", skin, faces, skin_texture(s.skin, s.rng)),
-        ("arm", arm, arm_faces, sleeve),
-    ):
-        uv = hand_uv(points)
-        if mirrored:
-            points, triangles = points * [-1, 1, 1], triangles[:, ::-1]
-        out.append((name, (points @ turn.T + place, triangles), texture, uv))
-    return out
-
-
-def _visit_by_hand(
-    s: Situation,
-    pose: str,
-    forward: np.ndarray,
-    up: np.ndarray,
-    contact: np.ndarray,
-    grip: np.ndarray,
-    away: np.ndarray,
-) -> list[Surface]:
-    """A hand that comes to the face and goes again.
-
-    Args:
-        s: the situation.
-        pose: one of `POSES`.
-        forward: where the palm looks.
-        up: where the fingers point.
-        contact: (3,) place on the head.
-        grip: (3,) place on the hand that comes to the contact.
-        away: direction in which the hand is moved until it does not cut into the skin.
-    """
-    mirrored = bool(contact[0] < -0.1 or (abs(contact[0]) <= 0.1 and s.rng.random() < 0.5))
-    side = np.array([-1.0 if mirrored else 1.0, 1, 1])
-    if abs(contact[0]) <= 0.1:
-        forward, up, away = forward * side, up * side, away * side
-    turn = rotation(forward, up)
-    place = contact - turn @ (grip * side)
-    pieces = _hand(s, pose, turn, place, mirrored)
-    shift = touching(s.anatomy, pieces[0][1][0], away, contact)
-    share = visits(s.frames, s.fps, s.rng)[:, None]
-    start = AWAY_CM + np.array([4.0 * np.sign(contact[0] + 1e-6), 0, 0])
-    offsets = shift + (1 - share) * start + share * tremor(s.frames, s.fps, s.rng, 0.08)
-    return [_moving(name, mesh, offsets, texture, "head", uv=uv) for name, mesh, texture, uv in pieces]
+from headgen.synth.appearance.strands import wisps
+from headgen.synth.heads.model import Surface
 
 
 def hand_at_chin(s: Situation) -> list[Surface]:
     """The chin rests on a fist."""
     chin = s.anatomy.chin + [0.0, -0.6, 0.2]
-    return _visit_by_hand(
+    return visit_by_hand(
         s, "fist", np.array([0.2, -0.35, -1.0]), np.array([-0.3, 1.0, -0.45]), chin,
         np.array([0.0, 9.0, 1.5]), np.array([0.0, -1.0, 0.35]),
     )  # fmt: skip
@@ -190,7 +49,7 @@ def hand_at_cheek(s: Situation) -> list[Surface]:
     side = float(s.rng.choice([-1, 1]))
     points = s.anatomy.landmarks
     cheek = 0.5 * points[13 if side > 0 else 3] + 0.5 * points[54 if side > 0 else 48]
-    return _visit_by_hand(
+    return visit_by_hand(
         s, "flat", np.array([-side, 0.15, -0.75]), np.array([side * 0.15, 1.0, -0.25]), cheek,
         np.array([0.0, 7.5, 1.5]), np.array([side, -0.1, 0.6]),
     )  # fmt: skip
@@ -199,7 +58,7 @@ def hand_at_cheek(s: Situation) -> list[Surface]:
 def hand_over_mouth(s: Situation) -> list[Surface]:
     """A hand covers the mouth, fingers to the side."""
     mouth = s.anatomy.landmarks[48:68].mean(0) * [0, 1, 1]
-    return _visit_by_hand(
+    return visit_by_hand(
         s, "relaxed", np.array([-0.15, 0.0, -1.0]), np.array([-0.8, 0.6, 0.0]), mouth,
         np.array([0.0, 8.5, 1.2]),
         np.array([0.1, 0.0, 1.0]),
@@ -214,12 +73,12 @@ def hand_passing(s: Situation) -> list[Surface]:
     place = np.array([0.0, eyes[1] - s.rng.uniform(8, 16), ahead])
     tilt = s.rng.uniform(-0.5, 0.5)
     turn = rotation(np.array([0.2 * tilt, 0.0, float(s.rng.choice([-1, 1]))]), np.array([tilt, 1.0, 0.0]))
-    pieces = _hand(s, pose, turn, place, bool(s.rng.random() < 0.5))
+    pieces = posed_hand(s, pose, turn, place, bool(s.rng.random() < 0.5))
     seconds = np.arange(s.frames) / s.fps
     period = s.rng.uniform(2.0, 4.5)
     sweep = 26 * np.sin(2 * np.pi * seconds / period + s.rng.uniform(0, 2 * np.pi))
     offsets = np.stack([sweep, -0.012 * sweep**2, 0 * sweep], 1) + tremor(s.frames, s.fps, s.rng, 0.3)
-    return [_moving(name, mesh, offsets, texture, "torso", uv=uv) for name, mesh, texture, uv in pieces]
+    return [moving(name, mesh, offsets, texture, "torso", uv=uv) for name, mesh, texture, uv in pieces]
 
 
 def _lathe(profile: list[tuple[float, float]], sides: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -245,12 +104,12 @@ def cup(s: Situation) -> list[Surface]:
     side = -1.0 if mirrored else 1.0
     turn = rotation(np.array([-0.85 * side, -0.35, -0.2]), np.array([-0.45 * side, 0.85, 0.2]))
     middle = place + lean @ np.array([0, 4.5, 0])
-    arm = _hand(s, "grip", turn, middle - turn @ np.array([0.0, 6.0, wide + 1.3]), mirrored)
+    arm = posed_hand(s, "grip", turn, middle - turn @ np.array([0.0, 6.0, wide + 1.3]), mirrored)
     share = visits(s.frames, s.fps, s.rng)[:, None]
     offsets = (1 - share) * (AWAY_CM + [3 * side, 0, 6]) + share * tremor(s.frames, s.fps, s.rng, 0.06)
     mesh = (body[0] @ lean.T + place, body[1])
-    mug = _moving("cup", mesh, offsets, _plain(cloth_colour(s.rng)), "head", gloss=0.5)
-    return [mug, *(_moving(n, m, offsets, t, "head", uv=u) for n, m, t, u in arm)]
+    mug = moving("cup", mesh, offsets, plain(cloth_colour(s.rng)), "head", gloss=0.5)
+    return [mug, *(moving(n, m, offsets, t, "head", uv=u) for n, m, t, u in arm)]
 
 
 def microphone(s: Situation) -> list[Surface]:
@@ -264,7 +123,7 @@ def microphone(s: Situation) -> list[Surface]:
     axis = np.array([-0.3 * side, 0.75, -0.62])
     turn = rotation(np.cross(np.array([1.0, 0, 0]), axis), axis)
     place = mouth + np.array([0, -1.6, s.rng.uniform(3.0, 6.0)])
-    arm = _hand(
+    arm = posed_hand(
         s, "grip", rotation(np.array([-side, 0.0, -0.35]), np.array([-0.5 * side, 0.35, -0.8])),
         place + turn @ np.array([0, -12.0, 0]) + [side * 2.6, -1.5, 5.5], side < 0,
     )  # fmt: skip
@@ -273,19 +132,19 @@ def microphone(s: Situation) -> list[Surface]:
     texture = np.dstack([grille, np.full((32, 32), 255)]).astype(np.uint8)
     uv = (np.abs(head[0][:, :2]) * 0.35 % 1).astype(np.float32)
     parts = [
-        _moving(
+        moving(
             "microphone", (head[0] @ turn.T + place, head[1]), offsets, texture, "torso", uv=uv, gloss=0.3
         ),
-        _moving(
+        moving(
             "microphone shaft",
             (shaft[0] @ turn.T + place, shaft[1]),
             offsets,
-            _plain(np.full(3, 26.0)),
+            plain(np.full(3, 26.0)),
             "torso",
             gloss=0.4,
         ),
     ]
-    return [*parts, *(_moving(n, m, offsets, t, "torso", uv=u) for n, m, t, u in arm)]
+    return [*parts, *(moving(n, m, offsets, t, "torso", uv=u) for n, m, t, u in arm)]
 
 
 def headset(s: Situation) -> list[Surface]:
@@ -333,7 +192,7 @@ def headset(s: Situation) -> list[Surface]:
     colour = np.full(3, s.rng.choice([22.0, 38.0, 205.0]))
     return [
         Surface(
-            "headset", triangles, np.full((len(points), 2), 0.5, np.float32), "occluder", _plain(colour),
+            "headset", triangles, np.full((len(points), 2), 0.5, np.float32), "occluder", plain(colour),
             gloss=0.3, roughness=0.4, rigid="head", points=points.astype(np.float32),
         )
     ]  # fmt: skip
@@ -356,20 +215,20 @@ def phone(s: Situation) -> list[Surface]:
     shift = touching(anatomy, body, thin, ear)
     turn = rotation(-thin, np.array([-0.1 * sign, 0.9, -0.35]))
     middle = ear + 5.5 * long + 1.6 * thin
-    arm = _hand(s, "grip", turn, middle - turn @ np.array([0.0, 6.5, 1.4]), side == 0)
+    arm = posed_hand(s, "grip", turn, middle - turn @ np.array([0.0, 6.5, 1.4]), side == 0)
     share = visits(s.frames, s.fps, s.rng)[:, None]
     offsets = (
         shift + (1 - share) * (AWAY_CM + [10 * sign, 0, 0]) + share * tremor(s.frames, s.fps, s.rng, 0.05)
     )
-    slab = _moving(
+    slab = moving(
         "phone",
         (body, faces),
         offsets,
-        _plain(np.full(3, s.rng.choice([18.0, 40.0, 190.0]))),
+        plain(np.full(3, s.rng.choice([18.0, 40.0, 190.0]))),
         "head",
         gloss=0.6,
     )
-    return [slab, *(_moving(n, m, offsets, t, "head", uv=u) for n, m, t, u in arm)]
+    return [slab, *(moving(n, m, offsets, t, "head", uv=u) for n, m, t, u in arm)]
 
 
 def face_mask(s: Situation) -> list[Surface]:
@@ -442,7 +301,7 @@ def face_mask(s: Situation) -> list[Surface]:
         mask,
         Surface(
             "mask loops", faces, np.full((len(cord), 2), 0.5, np.float32), "occluder",
-            _plain(np.full(3, 232.0)), rigid="head", points=cord.astype(np.float32),
+            plain(np.full(3, 232.0)), rigid="head", points=cord.astype(np.float32),
         ),
     ]  # fmt: skip
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from headgen.synth.appearance.carried import BoundSurface, MovingSurface
-from headgen.synth.appearance.occluders import OCCLUDERS, Situation, occluder, tremor, visits
+from headgen.synth.appearance.occluder_motion import Situation, tremor, visits
+from headgen.synth.appearance.occluders import OCCLUDERS, occluder
 from headgen.synth.appearance.strands import HairColour
 from headgen.synth.heads.expressions import expression
 from headgen.synth.heads.model import HeadMotion
