@@ -8,6 +8,7 @@ y up and z towards the camera; its unit is the distance between the outer eye co
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -45,6 +46,11 @@ RIGID = (
 )  # fmt: skip
 N_LANDMARKS = 478
 _Y_DOWN_TO_UP = np.array([1.0, -1.0, -1.0])
+
+
+def opening(points: Floats, pairs: Sequence[tuple[int, int]]) -> float:
+    """Mean distance of pairs of upper and lower lid or lip among points (478, 2 or 3)."""
+    return float(np.mean([np.linalg.norm(points[a] - points[b]) for a, b in pairs]))
 
 
 @lru_cache(maxsize=1)

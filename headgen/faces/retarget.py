@@ -103,14 +103,10 @@ def soft_limit(value: NDArray | float, free: NDArray | float, most: NDArray | fl
     return np.where(value <= free, value, free + span * np.tanh((value - free) / span))
 
 
-def _opening(frontal: NDArray, pairs: tuple[tuple[int, int], ...]) -> float:
-    return float(np.mean([np.linalg.norm(frontal[i] - frontal[j]) for i, j in pairs]))
-
-
 def _openness(frontal: NDArray, contour: tuple[int, ...], pairs: tuple[tuple[int, int], ...]) -> float:
     """Lid gap over eye width."""
     width = float(np.linalg.norm(frontal[contour[0]] - frontal[contour[8]]))
-    return _opening(frontal, pairs) / max(width, 1e-6)
+    return mesh.opening(frontal, pairs) / max(width, 1e-6)
 
 
 def _scale_lids(frontal: NDArray, contour: tuple[int, ...], ratio: float) -> None:
@@ -165,7 +161,7 @@ class Retargeter:
         """
         out, absolute = frontal.copy(), self.options.motion == "absolute"
         if self._mouth.any():
-            extra = _opening(driver, _INNER_LIPS) - _opening(frontal, _INNER_LIPS)
+            extra = mesh.opening(driver, _INNER_LIPS) - mesh.opening(frontal, _INNER_LIPS)
             if not absolute:
                 extra = max(0.0, extra)
             up = np.zeros(len(frontal))
@@ -183,8 +179,8 @@ class Retargeter:
         A shout on top of a smile that shows the teeth would open wider than any mouth does: the smile's own
         gap counts the less, the wider the driver's mouth opens, and the sum ends at `WIDEST_MOUTH`.
         """
-        own = _opening(self._base, _INNER_LIPS)
-        opened = _opening(self._base + change, _INNER_LIPS) - own
+        own = mesh.opening(self._base, _INNER_LIPS)
+        opened = mesh.opening(self._base + change, _INNER_LIPS) - own
         if opened <= 1e-6:
             return 1.0
         wanted = own * max(0.0, 1 - (opened / _OWN_FADES) ** 2) + opened

@@ -40,7 +40,27 @@ QUERIES = 32
 """Queries a side of the whole crop; those in `CENTRE` are asked."""
 
 
+PARTS = slice(4, 6)
+"""Of the conditioning maps: mouth interior and eye openings."""
+
 Region = tuple[int, int, int]
+
+
+def mismatch(wanted: Tensor, found: Tensor) -> Tensor:
+    """Where the flow leads into another part of the face than the one that belongs there.
+
+    Our design: lips cannot become the inside of a mouth, nor an open eye a lid: there the network has to
+    draw.  Left to itself it hesitates, and shows half of both.
+
+    Args:
+        wanted: (B, 2, h, w) `PARTS` of the target, coverage from 0 to 1.
+        found: (B, 2, h, w) those of the source where the flow leads.
+
+    Returns:
+        (B, 1, h, w) from 0, the same part, to 1.
+    """
+    apart = (wanted - found).abs()
+    return 1 - (1 - apart[:, :1]) * (1 - apart[:, 1:])
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -116,6 +136,8 @@ class SourceState:
     """(B, half, H/2, H/2) likewise."""
     small: Tensor
     """(B, 3, H/2, H/2) the picture at half its size, in [-1, 1]."""
+    parts: Tensor
+    """(B, 2, G, G) its maps of mouth interior and eye openings."""
     keys_values: list[tuple[Tensor, Tensor]]
     """Per decoder layer keys and values of all sources' tokens."""
 
@@ -255,6 +277,7 @@ class FSRTSmall(ModelMixin, ConfigMixin):
             self.source_quarter(one(quarter)),
             self.source_half(one(half)),
             F.avg_pool2d(picture, 2) * 2 - 1,
+            one(m)[:, PARTS],
             [layer.attention.project(latent) for layer in self._decoder_layers()],
         )
 
@@ -279,9 +302,9 @@ class FSRTSmall(ModelMixin, ConfigMixin):
                 grids cost most of a step.
         """
         b = maps.shape[0]
-        image, small, half, quarter, eighth = (
+        image, small, half, quarter, eighth, parts = (
             t.expand(b, -1, -1, -1)
-            for t in (source.image, source.small, source.half, source.quarter, source.eighth)
+            for t in (source.image, source.small, source.half, source.quarter, source.eighth, source.parts)
         )
         prior = prior * window
         told = torch.cat([maps, prior * 8], 1)
@@ -316,7 +339,10 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         x = F.pixel_shuffle(self.to_full(x), 2)
         x = F.relu(self.blend(torch.cat([F.relu(x), warped * 2 - 1], 1)))
         logits = self.head(x).float()
-        drawn = (1 - logits[:, :1].sigmoid()) * enlarge(inside[None, None])
+        found = _sample(parts, _cut(_pixels(parts.shape[-1], maps.device), region, 2) + flow)
+        foreign = mismatch(_cut(maps[:, PARTS], region, 2), found)
+        copied = logits[:, :1].sigmoid() * (1 - enlarge(foreign))
+        drawn = (1 - copied) * enlarge(inside[None, None])
         return SmallOutput(flow, 1 - drawn, logits[:, 1:].sigmoid(), warped)
 
     def whole(self, source: SourceState, prior: Tensor, window: Tensor, out: SmallOutput) -> SmallOutput:

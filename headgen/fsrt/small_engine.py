@@ -17,6 +17,7 @@ from torch import Tensor
 from headgen.faces import mesh
 from headgen.faces.crop import Crop, portrait_crop
 from headgen.fsrt import conditioning
+from headgen.fsrt.lids import LashLines
 from headgen.fsrt.small import CENTRE, FSRTSmall, SourceState
 
 NETWORK_SIZE = 256
@@ -83,6 +84,8 @@ class SmallEngine:
         self._photograph = cv2.resize(
             photograph, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LANCZOS4
         )
+        fine = (crops[0].to_crop(self.landmarks, side)[:, :2] + 0.5) * _FINER - 0.5
+        self._lashes = LashLines(self._photograph, fine)
         top, left, side_64 = (4 * v for v in CENTRE)
         self._decoded = np.s_[top : top + side_64, left : left + side_64]
         self._inner = conditioning.border_window(NETWORK_SIZE, margin=0.22)[self._decoded]
@@ -127,16 +130,16 @@ class SmallEngine:
         flows = flow.permute(0, 2, 3, 1).numpy(force=True)
         shares = (1 - out.mask.float())[:, 0].numpy(force=True)
         colours = out.colour.float().permute(0, 2, 3, 1).numpy(force=True)
-        return [self._compose(*one) for one in zip(flows, shares, colours, strict=True)]
+        points = [self.crop.to_crop(target, self.side) for target in targets]
+        return [self._compose(*one) for one in zip(flows, shares, colours, points, strict=True)]
 
-    def _compose(self, flow: NDArray, share: NDArray, colour: NDArray) -> NDArray[np.uint8]:
+    def _compose(self, flow: NDArray, share: NDArray, colour: NDArray, points: NDArray) -> NDArray[np.uint8]:
         """Moves the photograph at its own resolution and lays the drawn colours over it."""
         n = self.side
         shift = cv2.resize(flow, (n, n), interpolation=cv2.INTER_LINEAR)
-        moved = cv2.remap(
-            self._photograph, self._places + shift * np.float32(n * _FINER / 2), None, cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
+        places = self._places + shift * np.float32(n * _FINER / 2)
+        moved = cv2.remap(self._photograph, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        self._lashes.draw(moved, places, points)
         # A trace of drawing lies everywhere; where it is only a trace, the photograph stays as it is.
         # Towards the crop's border nothing is drawn: the pasted square would show.
         share = np.clip((share - _TRACE) / (1 - _TRACE), 0, 1) * self._inner

@@ -9,6 +9,7 @@ the driving frame and source frames of the same person are the paper's (section 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,22 @@ import lightning as L
 import numpy as np
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.data import DataLoader
 
 from headgen.faces import mesh
 from headgen.fsrt import conditioning
-from headgen.fsrt.small import CENTRE, FSRTSmall, Region, SmallOutput, SourceState, warp
+from headgen.fsrt.small import CENTRE, PARTS, FSRTSmall, Region, SmallOutput, SourceState, mismatch, warp
 from headgen.training.data import ClipStore, Pair, PairDataset, RangeSampler
 
 Batch = dict[str, Tensor]
+
+PLACES = (mesh.LIPS_INNER, mesh.EYE_RIGHT, mesh.EYE_LEFT)
+"""Landmarks around what is judged closely: the mouth, both eyes."""
+PATCH = 48
+"""Side in pixels of the pictures that the critic judges."""
 
 
 def condition(
@@ -37,7 +44,7 @@ def condition(
 
     Returns:
         `source_maps` (S, P, G, G), and of the first source's motion `maps` (P, G, G), `prior` (2, G, G),
-        `scalars` (3K,).
+        `scalars` (3K,); `places` (3, 2) of the target's mouth and eyes in pixels.
     """
     sources = [conditioning.FaceGeometry.of_source(p, size) for p in source_landmarks]
     first = sources[0]
@@ -50,6 +57,7 @@ def condition(
         "maps": drawing.maps(),
         "prior": conditioning.prior_flow(first, drawing),
         "scalars": np.concatenate([a, b, b - a]),
+        "places": np.stack([target_landmarks[list(p), :2].mean(0) for p in PLACES]).astype(np.float32),
     }
 
 
@@ -222,6 +230,36 @@ def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
+class PatchCritic(nn.Module):
+    """Tells drawn mouths and eyes from true ones, given what was to be drawn.
+
+    Args:
+        told: channels of the maps that it sees beside the picture.
+        width: channels of the first layer, doubled by each further one.
+    """
+
+    def __init__(self, told: int = 4, width: int = 32) -> None:
+        super().__init__()
+        channels = [3 + told, width, 2 * width, 4 * width]
+        self.convs = nn.ModuleList(
+            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in itertools.pairwise(channels)
+        )
+        self.score = spectral_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, picture: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Scores (N, 1, h, w), near 1 for what looks true, and the features of each layer.
+
+        Args:
+            picture: (N, 3, PATCH, PATCH) in [0, 1].
+            told: (N, 4, PATCH, PATCH) conditioning maps from the mouth's interior on.
+        """
+        x, features = torch.cat([picture * 2 - 1, told], 1), []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.2)
+            features.append(x)
+        return self.score(x), features
+
+
 class SmallFSRTModule(L.LightningModule):
     """Trains `FSRTSmall`; keeps a moving average of its weights, which is what is exported.
 
@@ -234,9 +272,16 @@ class SmallFSRTModule(L.LightningModule):
         mouth: weight of the mouth in all losses; skin counts 2, surroundings 1.
         eyes: weight of the eyes.
         drawing: what it costs to draw what could be copied, times the weight of the place.
+        hold: what it costs to move skin otherwise than the mesh says.
+        adversarial: weight of the critic of mouths and eyes (least squares, as in the paper's last phase); 0
+            for none.
+        matching: weight of the distance between the critic's features of drawn and true patches.
+        clip: largest norm of the gradient.
         average: decay of the moving average.
         init: folder of a model to start from.
     """
+
+    automatic_optimization = False
 
     def __init__(
         self,
@@ -247,11 +292,16 @@ class SmallFSRTModule(L.LightningModule):
         mouth: float = 6.0,
         eyes: float = 4.0,
         drawing: float = 0.25,
+        hold: float = 20.0,
+        adversarial: float = 0.2,
+        matching: float = 1.5,
+        clip: float = 1.0,
         average: float = 0.995,
         init: str = "",
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.critic = PatchCritic()
         model = FSRTSmall()
         if init:  # into a model of its own, whose config does not tell where it came from
             start = FSRTSmall.from_pretrained(init)
@@ -281,12 +331,12 @@ class SmallFSRTModule(L.LightningModule):
         face, inside, eye, lips = (maps[:, i : i + 1] for i in (3, 4, 5, 6))
         near_mouth = F.max_pool2d(inside + lips, 7, 1, 3).clamp(0, 1)
         near_eye = F.max_pool2d(eye, 9, 1, 4)  # wide enough for the lids of an eye that is shut
-        # Drawing costs nothing where the source cannot show what is wanted (a mouth that opens, an eye that
-        # opens); elsewhere it costs more than the blur it spares: drawn skin, teeth and hair are soft.
+        # Drawing costs nothing where the source cannot show what is wanted (a mouth or an eye that opens or
+        # shuts); elsewhere it costs more than the blur it spares: drawn skin, teeth and hair are soft.
         seen = cut(warp(batch["source_maps"][:, 0, 4:6], batch["prior"] * self.window), 2)
-        hidden = inside * (1 - seen[:, :1])
+        hidden = mismatch(maps[:, PARTS], seen)
         emphasis = 1 + face + self.hparams.mouth * near_mouth
-        cost = self.hparams.drawing * emphasis * (1 - torch.maximum(hidden, eye * (1 - seen[:, 1:])))
+        cost = self.hparams.drawing * emphasis * (1 - hidden)
         emphasis = emphasis + self.hparams.eyes * near_eye
         weight = F.interpolate(emphasis, scale_factor=2, mode="nearest")
         cost = F.interpolate(cost, scale_factor=2, mode="bilinear")
@@ -310,10 +360,35 @@ class SmallFSRTModule(L.LightningModule):
         bend = out.flow - cut(batch["prior"] * self.window, 2)
         dx, dy = gradients(bend)
         terms["bend"] = 2 * (dx.abs().mean() + dy.abs().mean())
+        terms["hold"] = self.hparams.hold * (face * bend.abs()).mean()
         return terms
 
-    def training_step(self, batch: Batch, step: int) -> Tensor:
-        """Loss of one batch, decoded on a random square."""
+    def patches(self, batch: Batch, image: Tensor, region: Region) -> tuple[Tensor, Tensor, Tensor]:
+        """Mouths and eyes of a decoded batch, for the critic.
+
+        Returns:
+            drawn and true patches (N, 3, PATCH, PATCH), and what the network was told there (N, 4, PATCH,
+            PATCH); N counts those that lie within the region.
+        """
+        top, left, side = (4 * v for v in region)
+        told = F.interpolate(batch["maps"][:, PARTS.start :], scale_factor=2)[
+            ..., top : top + side, left : left + side
+        ]
+        truth = batch["driving"][..., top : top + side, left : left + side].float().div(255)
+        corners = (batch["places"].flip(-1) - image.new_tensor([top, left]) - PATCH / 2).round().long()
+        out: tuple[list[Tensor], ...] = ([], [], [])
+        for k, y, x in [(k, *c) for k, row in enumerate(corners.tolist()) for c in row]:
+            if 0 <= y <= side - PATCH and 0 <= x <= side - PATCH:
+                for kept, picture in zip(out, (image, truth, told), strict=True):
+                    kept.append(picture[k, :, y : y + PATCH, x : x + PATCH])
+        empty = image.new_zeros(0, 3, PATCH, PATCH)
+        drawn, true, maps = (torch.stack(p) if p else empty for p in out)
+        return drawn, true, maps
+
+    def training_step(self, batch: Batch, step: int) -> None:
+        """One step of the network, decoded on a random square, and one of its critic."""
+        # Lightning counts steps of its wrappers: one a batch, as the critic's stays unwrapped.
+        optimizer, critic_optimizer = self.optimizers()[0], self.optimizers(use_pl_optimizer=False)[1]
         side = min(int(self.hparams.region), CENTRE[2])
         generator = torch.Generator().manual_seed(self.global_step)
         # Faces lie in the middle of their crops: half of the squares hold the mouth, others lie anywhere.
@@ -325,11 +400,36 @@ class SmallFSRTModule(L.LightningModule):
             top, left = (int(v * (room + 1)) for v in draw[:2])
         region = (CENTRE[0] + top, CENTRE[1] + left, side)
         sources = int(torch.randint(1, batch["source"].shape[1] + 1, (), generator=generator))
-        terms = self.losses(batch, self.decode(self.model, batch, region, sources)[1], region)
+        out = self.decode(self.model, batch, region, sources)[1]
+        terms = self.losses(batch, out, region)
+        if self.hparams.adversarial:
+            drawn, true, told = self.patches(batch, out.image, region)
+            if len(drawn):
+                self.log("train/critic", self._train_critic(critic_optimizer, drawn.detach(), true, told))
+                self.critic.requires_grad_(False)
+                scores, seen = self.critic(drawn, told)
+                wanted = self.critic(true, told)[1]
+                self.critic.requires_grad_(True)
+                terms["adversarial"] = self.hparams.adversarial * (scores - 1).square().mean()
+                near = torch.stack([(a - b.detach()).abs().mean() for a, b in zip(seen, wanted, strict=True)])
+                terms["matching"] = self.hparams.matching * near.sum()
         loss = torch.stack(list(terms.values())).sum()
-        self.log_dict({f"train/{k}": v for k, v in terms.items()})
-        self.log("train/loss", loss, prog_bar=True)
-        return loss
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(optimizer, self.hparams.clip, "norm")
+        optimizer.step()
+        self.lr_schedulers().step()
+        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()})
+        self.log("train/loss", loss.detach(), prog_bar=True)
+
+    def _train_critic(
+        self, optimizer: torch.optim.Optimizer, drawn: Tensor, true: Tensor, told: Tensor
+    ) -> Tensor:
+        loss = (self.critic(true, told)[0] - 1).square().mean() + self.critic(drawn, told)[0].square().mean()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        return loss.detach()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Moves the average weights; faster in the beginning."""
@@ -376,6 +476,7 @@ class SmallFSRTModule(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.model.parameters(), p.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
+        critic = torch.optim.Adam(self.critic.parameters(), 2e-4, betas=(0.5, 0.98))
 
         def factor(step: int) -> float:
             if step < p.warmup:
@@ -384,4 +485,4 @@ class SmallFSRTModule(L.LightningModule):
             return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return [optimizer, critic], [scheduler]

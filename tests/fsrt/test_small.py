@@ -122,3 +122,20 @@ def test_warp_by_one_pixel_shifts_the_picture():
     flow[:, 0] = 2 / 8  # one pixel to the right in the source
     moved = warp(image, flow)
     np.testing.assert_allclose(moved[0, 0, :, :-1], image[0, 0, :, 1:], atol=1e-4)
+
+
+def test_where_another_part_would_be_copied_the_network_draws(model, inputs):
+    maps = inputs["maps"][:, :1].clone()
+    maps[:, :, 4:6] = 0  # mouth and eyes of the source are shut
+    with torch.no_grad():
+        state = model.encode(inputs["images"][:, :1], maps)
+        target, still = maps[:, 0].clone(), torch.zeros_like(inputs["prior"][:1])
+        shut = model(state, target, still, inputs["scalars"][:1], inputs["window"])
+        target[:, 4, 60:70, 50:78] = 1  # the target's mouth opens
+        opened = model(state, target, still, inputs["scalars"][:1], inputs["window"])
+    top, left = (4 * v for v in CENTRE[:2])
+    mouth = np.s_[..., 124 - top : 136 - top, 104 - left : 152 - left]
+    assert shut.mask[mouth].min() > 0.5
+    assert opened.mask[mouth].max() < 0.05
+    beside = np.s_[..., 60 - top : 100 - top, :]
+    torch.testing.assert_close(opened.mask[beside], shut.mask[beside], atol=0.1, rtol=0)

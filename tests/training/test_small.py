@@ -18,7 +18,7 @@ from headgen.fsrt.small import FSRTSmall
 from headgen.media.clips import write_clip, write_index
 from headgen.training.cli import train
 from headgen.training.data import ClipStore, PairDataset
-from headgen.training.small import SmallAugment, SmallFSRTModule, prefer_change
+from headgen.training.small import PATCH, SmallAugment, SmallFSRTModule, prefer_change
 
 SMALL = "configs/train/small.yaml"
 
@@ -147,3 +147,30 @@ def test_a_stopped_training_goes_on(trained):
     logs = [log.read_text().splitlines() for log in (output / "logs").rglob("metrics.csv")]
     steps = [int(row["step"]) for log in logs for row in csv.DictReader(log) if row.get("train/loss")]
     assert sorted(steps) == [0, 1, 2]
+
+
+def test_the_critic_sees_mouths_and_eyes_where_they_are():
+    module = SmallFSRTModule()
+    truth = torch.zeros(2, 3, 256, 256, dtype=torch.uint8)
+    places = torch.tensor([[[128.0, 170], [90, 110], [166, 110]], [[128, 250], [90, 110], [10, 110]]])
+    for k in range(2):
+        for x, y in places[k].int().tolist():
+            truth[k, :, max(0, y - 2) : y + 2, max(0, x - 2) : x + 2] = 255
+    batch = {"driving": truth, "places": places, "maps": torch.rand(2, 8, 128, 128)}
+    region = (4, 4, 56)  # pixels 16 to 240
+    drawn, true, told = module.patches(batch, torch.zeros(2, 3, 224, 224), region)
+    # of the second picture the mouth lies too low and one eye too far left
+    assert len(drawn) == len(true) == 4 and told.shape == (4, 4, PATCH, PATCH)
+    middle = PATCH // 2
+    assert (true[:, :, middle - 2 : middle + 2, middle - 2 : middle + 2] == 1).all()
+    assert true.mean() < 0.02 and drawn.abs().max() == 0
+
+
+def test_no_mouth_in_the_square_is_no_reason_to_stop():
+    module = SmallFSRTModule()
+    batch = {
+        "driving": torch.zeros(1, 3, 256, 256, dtype=torch.uint8),
+        "places": torch.full((1, 3, 2), 250.0),
+        "maps": torch.zeros(1, 8, 128, 128),
+    }
+    assert len(module.patches(batch, torch.zeros(1, 3, 64, 64), (8, 8, 16))[0]) == 0
