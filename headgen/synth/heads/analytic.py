@@ -159,7 +159,8 @@ class AnalyticModel:
             )
             radii[side] *= parts.BALL_RADIUS
             upper, lower = (
-                np.arctan2(*(neutral[lid.line] - centres[side])[:, 1:].T) for lid in template.lids[side]
+                np.arctan2(*np.array((neutral[lid.line] - centres[side])[:, 1:].T, order="C"))
+                for lid in template.lids[side]
             )
             elevations[side] = upper, lower
             own = np.concatenate([lid.vertices for lid in template.lids[side]])

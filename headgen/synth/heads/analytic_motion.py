@@ -145,7 +145,8 @@ def jaw_weights(points: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.nd
         (N,) with the lips apart, and (N,) with the lips held together (``mouthClose``); 0 to 1.
     """
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    angle = np.rad2deg(np.arctan2(y - HINGE[1], z - HINGE[2]))
+    # of contiguous arrays: of columns NumPy rounds it by where the memory lies
+    angle = np.rad2deg(np.arctan2(np.array(y - HINGE[1], order="C"), np.array(z - HINGE[2], order="C")))
     below = _smooth((JAW_BEGINS_DEG - angle) / (JAW_BEGINS_DEG - JAW_WHOLE_DEG))
     free = below * _smooth((angle + 80) / 24) * _smooth((z - 1.0) / 4.5)
     free *= 1 - 0.6 * _smooth((x - 2.2) / 3.6)  # cheeks hang on the skull too
