@@ -34,6 +34,7 @@ ModelName = Literal["analytic", "ict"]
 GLASSES_SHARE, SUNGLASSES_SHARE = 0.22, 0.04  # of people, of glasses
 BEARD_SHARE = 0.3  # of men, on top of what their skin shows
 DYED_SHARE = 0.06  # of people, whose hair has nothing to do with their brows
+BROWS_PALE = 0.5  # skin between the hairs makes brows of textures lighter than hair, in log units
 PARTS_SHARE = 0.5  # of hair that is MakeHuman's, if there is any
 UNUSUAL = 0.1  # how often something unusual for the sex is allowed
 UNUSUAL_HAIR: dict[str, tuple[str, ...]] = {
@@ -240,11 +241,12 @@ def dress(
 
 
 def hair_colour(rng: np.random.Generator, brow: np.ndarray) -> HairColour:
-    """A colour that goes with brows of linear RGB (3,); hair is a little lighter than they are."""
-    colours = [HairColour.sample(rng) for _ in range(1 if rng.random() < DYED_SHARE else 16)]
+    """A colour that goes with brows of linear RGB (3,)."""
+    colours = [HairColour.sample(rng) for _ in range(1 if rng.random() < DYED_SHARE else 6)]
     wanted = np.log(float(brow @ LUMA) + 0.01)
     off = [
-        abs(np.log((float(np.array(c.middle) @ LUMA) / 255) ** 2.2 + 0.01) - wanted - 0.3) for c in colours
+        abs(np.log((float(np.array(c.middle) @ LUMA) / 255) ** 2.2 + 0.01) - wanted + BROWS_PALE)
+        for c in colours
     ]
     return colours[int(np.argmin(off))]
 
