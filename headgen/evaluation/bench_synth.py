@@ -17,7 +17,7 @@ from headgen.synth.render.renderer import Renderer
 from headgen.synth.settings import Location, panoramas
 
 MOST_YAW = 40.0  # degrees: beyond it half a face is hidden
-PUPILS = (468, 473)
+PUPILS, CORNERS = (468, 473), (33, 263)
 
 
 def bench(
@@ -42,7 +42,8 @@ def bench(
     Returns:
         ``found``: share of the pictures, of faces turned less than 40 degrees, in which the tracker finds the
         face; ``landmarks_median`` and ``landmarks_90th``: distance of its 468 landmarks from the projected,
-        mean over the face, as a share of the distance between the pupils; ``pictures``: how many counted.
+        mean over the face, as a share of the distance between the pupils; ``landmarks_median_corners``: the
+        median as a share of the distance between the eyes' outer corners; ``pictures``: how many counted.
 
     Raises:
         InputError: nothing to measure, or missing files.
@@ -52,6 +53,7 @@ def bench(
     casting, renderer = Casting(model, assets, textures, seed), Renderer()
     location = Location(panoramas(assets))
     distances: list[float] = []
+    by_corners: list[float] = []
     seen = 0
     with MediaPipeTracker() as tracker:
         for k in range(count):
@@ -62,13 +64,16 @@ def bench(
                 track = tracker.track(shot.images[0], still=True)
                 seen += 1
                 truth = shot.truth.landmarks_478[0]
-                pupils = float(np.linalg.norm(truth[PUPILS[0], :2] - truth[PUPILS[1], :2]))
+                pupils, corners = (
+                    float(np.linalg.norm(truth[a, :2] - truth[b, :2])) for a, b in (PUPILS, CORNERS)
+                )
                 if track is not None:
                     apart = (
                         np.linalg.norm(track.landmarks[:468, :2] - truth[:468, :2], axis=1).mean() / pupils
                     )
                     if apart < 1:  # else it found something else
                         distances.append(float(apart))
+                        by_corners.append(float(apart) * pupils / corners)
             if progress is not None:
                 progress(ProgressEvent("look", k + 1, count, "pictures"))
     if not seen:
@@ -77,6 +82,7 @@ def bench(
     return {
         "found": round(len(distances) / seen, 4),
         "landmarks_median": round(float(figures[0]), 4),
+        "landmarks_median_corners": round(float(np.median(by_corners)) if by_corners else np.nan, 4),
         "landmarks_90th": round(float(figures[1]), 4),
         "pictures": seen,
     }
