@@ -12,6 +12,7 @@ from headgen.faces.tracker import MediaPipeTracker
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.characters import Casting, ModelName
 from headgen.synth.dataset.poses import random_frame
+from headgen.synth.dataset.records import person_name
 from headgen.synth.film import film
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.settings import Location, panoramas
@@ -60,7 +61,7 @@ def bench(
             posed, place = np.random.default_rng((seed, k)).spawn(2)
             motion = random_frame(posed)
             if abs(float(motion.head[0, 0])) < MOST_YAW:
-                shot = next(film(casting(f"person{k:05d}"), motion, location(place), renderer))
+                shot = next(film(casting(person_name(k)), motion, location(place), renderer))
                 track = tracker.track(shot.images[0], still=True)
                 seen += 1
                 truth = shot.truth.landmarks_478[0]

@@ -23,7 +23,7 @@ class Shot:
 
     Attributes:
         start: number of the first frame.
-        images: (T, H, W, 3) uint8 as the camera saw them, with its flaws.
+        images: (T, H, W, 3) uint8 as the camera saw them.
         truth: of the same frames; its `image` is without flaws.
         head: the posed head.
     """
@@ -41,6 +41,7 @@ def film(
     renderer: Renderer,
     at_once: int = AT_ONCE,
     occluders: Sequence[Surface] = (),
+    flawed: bool = True,
 ) -> Iterator[Shot]:
     """Films a person from the first frame of a motion to the last.
 
@@ -51,6 +52,7 @@ def film(
         renderer: with what.
         at_once: frames per shot; the frames are the same whatever it is.
         occluders: things before the face, that move for as many frames (`Character.behind`).
+        flawed: False for a camera without the setting's flaws.
     """
     flaws = setting.flaws.camera()
     for start in range(0, len(motion), at_once):
@@ -65,5 +67,5 @@ def film(
             setting.light,
             setting.background,
         )
-        images = np.stack([flaws(image) for image in truth.image])
+        images = np.stack([flaws(image) for image in truth.image]) if flawed else truth.image
         yield Shot(start, images, truth, head)

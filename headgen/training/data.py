@@ -25,7 +25,10 @@ from torch.utils.data import Dataset, Sampler
 from headgen.errors import InputError
 from headgen.media.clips import ClipStore, read_clip
 
-__all__ = ["ClipStore", "Pair", "PairDataset", "RangeSampler", "read_clip"]
+__all__ = ["ENDLESS", "ClipStore", "Pair", "PairDataset", "RangeSampler", "read_clip"]
+
+ENDLESS = 100_000_000
+"""Length of streams that only the number of steps ends."""
 
 
 class Pair(TypedDict):

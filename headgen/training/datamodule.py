@@ -12,13 +12,11 @@ from torch.utils.data import DataLoader
 from headgen.errors import InputError
 from headgen.media.clips import read_index
 from headgen.training.augment import Augmentation, ColourJitter
-from headgen.training.data import ClipStore, PairDataset, RangeSampler
+from headgen.training.data import ENDLESS, ClipStore, PairDataset, RangeSampler
 
 __all__ = ["ClipPairs"]
 
 logger = logging.getLogger(__name__)
-
-ENDLESS = 100_000_000
 
 
 class ClipPairs(L.LightningDataModule):

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 from headgen.faces import mesh
 from headgen.fsrt import conditioning
 from headgen.fsrt.small import CENTRE, PARTS, FSRTSmall, Region, SmallOutput, SourceState, mismatch, warp
-from headgen.training.data import ClipStore, Pair, PairDataset, RangeSampler
+from headgen.training.data import ENDLESS, ClipStore, Pair, PairDataset, RangeSampler
+from headgen.training.losses import discriminator_loss, feature_matching_loss, generator_loss
 
 Batch = dict[str, Tensor]
 
@@ -199,7 +200,7 @@ class SmallPairs(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """An endless stream that goes on where a resumed run stopped."""
         done = self.trainer.global_step if self.trainer else 0
-        return self._loader("train", done * self.batch_size, 100_000_000, True)
+        return self._loader("train", done * self.batch_size, ENDLESS, True)
 
     def val_dataloader(self) -> DataLoader:
         """A fixed set of pairs of people who are not trained on."""
@@ -410,9 +411,8 @@ class SmallFSRTModule(L.LightningModule):
                 scores, seen = self.critic(drawn, told)
                 wanted = self.critic(true, told)[1]
                 self.critic.requires_grad_(True)
-                terms["adversarial"] = self.hparams.adversarial * (scores - 1).square().mean()
-                near = torch.stack([(a - b.detach()).abs().mean() for a, b in zip(seen, wanted, strict=True)])
-                terms["matching"] = self.hparams.matching * near.sum()
+                terms["adversarial"] = self.hparams.adversarial * generator_loss([scores])
+                terms["matching"] = feature_matching_loss([wanted], [seen], self.hparams.matching)
         loss = torch.stack(list(terms.values())).sum()
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -425,7 +425,7 @@ class SmallFSRTModule(L.LightningModule):
     def _train_critic(
         self, optimizer: torch.optim.Optimizer, drawn: Tensor, true: Tensor, told: Tensor
     ) -> Tensor:
-        loss = (self.critic(true, told)[0] - 1).square().mean() + self.critic(drawn, told)[0].square().mean()
+        loss = discriminator_loss([self.critic(true, told)[0]], [self.critic(drawn, told)[0]])
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

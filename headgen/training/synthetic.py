@@ -6,7 +6,6 @@ Reenactment trains on synthetic videos through `headgen.training.small.SmallPair
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,15 @@ from headgen.media.clips import ClipStore
 from headgen.synth.characters import Casting, ModelName
 from headgen.synth.dataset.clips import motion_row
 from headgen.synth.dataset.poses import random_frame
-from headgen.synth.dataset.records import ClipRecord, clips_folder, read_manifest
+from headgen.synth.dataset.records import ClipRecord, clips_folder, person_name, read_manifest
 from headgen.synth.film import film
 from headgen.synth.heads.model import joined
 from headgen.synth.render.renderer import Renderer
 from headgen.synth.settings import Location, panoramas
 from headgen.synth.speech.track import SAMPLE_RATE
-from headgen.training.data import RangeSampler
+from headgen.training.data import ENDLESS, RangeSampler
 
 __all__ = ["ConversationWindows", "LiveHeads", "RenderedHeads", "SyntheticConversations"]
-
-ENDLESS = 100_000_000
 
 
 class ConversationWindows(Dataset[Any]):
@@ -91,10 +88,6 @@ class ConversationWindows(Dataset[Any]):
         out["caption"] = captions[int(rng.integers(len(captions)))] if captions else ""
         out["attitude"], out["intensity"] = record.attitude, record.intensity
         return out
-
-    def events(self, clip: str) -> list[dict[str, Any]]:
-        """Events of a whole conversation, by its name."""
-        return next(json.loads(json.dumps(r.events)) for r in self.records if r.name == clip)
 
     def _sound(self, record: ClipRecord, start: int) -> np.ndarray:
         """(N,) float32 the window's sound, silent where the file ends early."""
@@ -168,7 +161,7 @@ class RenderedHeads(IterableDataset[Any]):
     """An endless stream of heads that are rendered as they are asked for; nothing is written.
 
     Each item is a few frames of one person in one setting, rendered in one go. Item number i is a function of
-    (seed, i) alone. On a GPU the pictures stay there.
+    (seed, i) alone. On a GPU they are rendered there; flaws are put in, and truth is laid out, on the CPU.
 
     Args:
         casting: where people come from.
@@ -179,7 +172,7 @@ class RenderedHeads(IterableDataset[Any]):
         seed: base of all randomness.
         start: number of the first item.
         stride: distance of items, for several processes.
-        flaws: whether the camera has flaws (applied on the CPU).
+        flaws: whether the camera has flaws.
     """
 
     def __init__(
@@ -215,13 +208,12 @@ class RenderedHeads(IterableDataset[Any]):
         """
         chosen, posed, place = np.random.default_rng((self.seed, index)).spawn(3)
         who = int(chosen.integers(self.people))
-        character, setting = self.casting(f"person{who:05d}"), self.location(place)
+        character, setting = self.casting(person_name(who)), self.location(place)
         motion = joined([random_frame(r) for r in posed.spawn(self.frames)])
-        shot = next(film(character, motion, setting, self.renderer, at_once=self.frames))
+        shot = next(film(character, motion, setting, self.renderer, at_once=self.frames, flawed=self.flaws))
         truth = shot.truth
-        images = shot.images if self.flaws else truth.image
         arrays = {
-            "image": images.transpose(0, 3, 1, 2),
+            "image": shot.images.transpose(0, 3, 1, 2),
             "parts": truth.parts,
             "depth": truth.depth,
             "landmarks": truth.landmarks_478,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from headgen.errors import InputError
 from headgen.media.clips import write_index
 from headgen.progress import ProgressCallback, ProgressEvent
-from headgen.synth.characters import Casting, ModelName
+from headgen.synth.characters import ModelName
 from headgen.synth.dataset.clips import ClipMaker, Kind, Landmarks, MotionKind, Options
 from headgen.synth.dataset.datasheet import write_datasheet
 from headgen.synth.dataset.preview import write_preview
@@ -227,20 +228,20 @@ def _make(
 ) -> DataSet:
     _check(count, options)
     names = tuple(f"{kind}{k:06d}" for k in range(count))
-    directory = options.directory
-    _claim(directory, {"kind": kind, **options.facts()})
-    run(directory, names, _Maker(kind, names, options), workers, progress)
+    directory, facts = options.directory, options.facts()
+    maker = _Maker(kind, names, options)
+    here = maker()  # files that are missing show before anything is written
+    _claim(directory, {"kind": kind, **facts})
+    run(directory, names, maker, workers, progress, here)
     records = write_manifest(directory, names)
     if kind != "heads":
         write_index(directory)
-    if progress is not None:
-        progress(ProgressEvent("preview", 0, 1, "pictures"))
     write_preview(directory, records)
-    write_datasheet(directory, records, options.facts())
-    splits: dict[str, int] = {}
-    for record in records:
-        splits[record.split] = splits.get(record.split, 0) + 1
-    return DataSet(directory / "manifest.parquet", len(records), splits)
+    write_datasheet(directory, records, facts)
+    if progress is not None:
+        progress(ProgressEvent("describe", len(records), len(records), "clips"))
+    splits = Counter(record.split for record in records)
+    return DataSet(directory / "manifest.parquet", len(records), dict(splits))
 
 
 def _check(count: int, options: Options) -> None:
@@ -257,7 +258,6 @@ def _check(count: int, options: Options) -> None:
         raise InputError(f"occluders={options.occluders}: give a share from 0 to 1")
     if options.identities < 1:
         raise InputError(f"identities={options.identities}: give 1 or more")
-    Casting(options.model, options.assets, options.textures, options.seed)  # files that are missing show here
 
 
 def _claim(directory: Path, facts: dict[str, Any]) -> None:

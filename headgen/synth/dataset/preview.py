@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
@@ -67,15 +68,10 @@ def _spread(items: Sequence[T], count: int) -> list[T]:
 
 
 def _write_video(path: Path, videos: Sequence[Path], fps: float) -> None:
-    readers = [VideoReader(video) for video in videos]
-    for reader in readers:
-        reader.__enter__()
-    try:
-        with VideoWriter(path, Fraction(fps).limit_denominator(1001)) as writer:
-            for number, frames in enumerate(zip(*readers, strict=False)):
-                if number >= VIDEO_SECONDS * fps:
-                    break
-                writer.write(np.hstack([frame.image for frame in frames]))
-    finally:
-        for reader in readers:
-            reader.__exit__(None, None, None)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(VideoReader(video)) for video in videos]
+        writer = stack.enter_context(VideoWriter(path, Fraction(fps).limit_denominator(1001)))
+        for number, frames in enumerate(zip(*readers, strict=False)):
+            if number >= VIDEO_SECONDS * fps:
+                break
+            writer.write(np.hstack([frame.image for frame in frames]))

@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
-
+from headgen.nn.threads import cores, shared_cores
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.dataset.records import clips_folder, file_hash, is_finished
 
@@ -23,7 +23,7 @@ def run(
     maker: Callable[[], Make],
     workers: int = 1,
     progress: ProgressCallback | None = None,
-    stage: str = "render",
+    here: Make | None = None,
 ) -> None:
     """Makes the clips that are not there yet.
 
@@ -34,7 +34,7 @@ def run(
             its number only, never on what the process made before.
         workers: processes.
         progress: called after every clip.
-        stage: name of the stage in progress events.
+        here: what `maker` has already made in this process, if it has.
     """
     clips_folder(directory).mkdir(parents=True, exist_ok=True)
     for part in clips_folder(directory).glob("*.part"):
@@ -42,17 +42,18 @@ def run(
     todo = [k for k, name in enumerate(names) if not is_finished(directory, name)]
     done = len(names) - len(todo)
     if progress is not None and done:
-        progress(ProgressEvent(stage, done, len(names), "clips"))
-    for _ in _work(todo, maker, workers):
+        progress(ProgressEvent("render", done, len(names), "clips"))
+    for _ in _work(todo, maker, workers, here):
         done += 1
         if progress is not None:
-            progress(ProgressEvent(stage, done, len(names), "clips"))
+            progress(ProgressEvent("render", done, len(names), "clips"))
 
 
-def _work(todo: Sequence[int], maker: Callable[[], Make], workers: int) -> Iterator[None]:
+def _work(todo: Sequence[int], maker: Callable[[], Make], workers: int, here: Make | None) -> Iterator[None]:
     if workers <= 1 or len(todo) <= 1:
         if todo:
-            yield from map(maker(), todo)
+            with shared_cores(cores()):  # one thread, as every worker has: sums round alike
+                yield from map(here or maker(), todo)
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_start, initargs=(maker,)) as pool:
@@ -60,6 +61,7 @@ def _work(todo: Sequence[int], maker: Callable[[], Make], workers: int) -> Itera
 
 
 _current: Make | None = None
+_alone = ExitStack()  # a worker has one core for as long as it lives
 
 
 def _start(maker: Callable[[], Make]) -> None:
@@ -67,23 +69,13 @@ def _start(maker: Callable[[], Make]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the pool ends its workers with it; no traceback then
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("GLOG_minloglevel", "3")
-    one_thread()
+    _alone.enter_context(shared_cores(cores()))
     _current = maker()
 
 
 def _make(index: int) -> None:
     assert _current is not None
     _current(index)
-
-
-def one_thread() -> None:
-    """Libraries of this process compute on one core from now on: every worker has one."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    threadpool_limits(1)
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
