@@ -1,0 +1,1 @@
+"""A portrait listens to a speaker: DiTaiListener-Gen with its causal temporal multimodal adapter."""

@@ -1,0 +1,1 @@
+"""Long videos in segments: what is made when, with which seed, in how much memory."""
