@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -59,6 +60,7 @@ ENDINGS = tuple(
 )
 Kind = Literal["heads", "video", "conversation"]
 LOOKS = 3  # of the tracker at a frame
+SLOWEST = 10.0  # frames per second at which motion can be made
 STILL_FRAMES = 40  # of the motion of what passes before a face, of which a still shows one
 QUALITY = 15.0  # H.264's rate factor; every frame is a key frame
 
@@ -184,13 +186,14 @@ class ClipMaker:
             motion = joined([random_frame(r) for r in talk.spawn(frames)])
             speech, told = None, None
         else:
+            # slower pictures show every so-manieth frame of a motion, each at its exact time
+            step = math.ceil(SLOWEST / self.options.fps)
             told = make_conversation(
                 int(talk.integers(2**62)),
                 self.options.seconds,
-                fps=max(self.options.fps, 10.0),
+                fps=max(self.options.fps * step, SLOWEST),  # the product may be rounded down
                 sex=character.sex,
             )
-            step = max(1, round(told.fps / self.options.fps))
             motion, speech = told.speaker[::step], told.speech
         passing = self._occluders(character, len(motion), self.options.fps, hidden)
         count, files = self._take(name, person, character, motion, self.location(place), passing)

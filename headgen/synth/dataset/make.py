@@ -13,7 +13,7 @@ from headgen.errors import InputError
 from headgen.media.clips import write_index
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.characters import ModelName
-from headgen.synth.dataset.clips import ClipMaker, Kind, Landmarks, MotionKind, Options
+from headgen.synth.dataset.clips import SLOWEST, ClipMaker, Kind, Landmarks, MotionKind, Options
 from headgen.synth.dataset.datasheet import write_datasheet
 from headgen.synth.dataset.preview import write_preview
 from headgen.synth.dataset.records import write_manifest
@@ -175,8 +175,8 @@ def conversations(
         Path(output), seed, model, assets, textures, size, people, fps, seconds, landmarks, "natural",
         occluders, masks,
     )  # fmt: skip
-    if fps < 10:
-        raise InputError(f"fps={fps}: a conversation needs at least 10 frames per second")
+    if fps < SLOWEST:
+        raise InputError(f"fps={fps}: a conversation needs at least {SLOWEST:.0f} frames per second")
     return _make("conversation", count, options, workers, progress)
 
 

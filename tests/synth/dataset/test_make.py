@@ -19,7 +19,9 @@ from safetensors.numpy import load_file
 from headgen.errors import InputError
 from headgen.media.clips import ClipStore, read_clip, read_index
 from headgen.media.image import read_image
-from headgen.synth.dataset.clips import MOTION_NAMES
+from headgen.synth.conversation.conversation import make_conversation
+from headgen.synth.dataset import clips
+from headgen.synth.dataset.clips import MOTION_NAMES, motion_row
 from headgen.synth.dataset.make import conversations, heads, videos
 from headgen.synth.dataset.records import read_manifest
 from headgen.synth.heads.model import PARTS
@@ -129,6 +131,27 @@ def test_posed_videos_show_another_face_in_every_frame(tmp_path):
     motion = ClipStore(tmp_path).motion(0)
     assert record.frames == 6 and len(np.unique(motion, axis=0)) == 6
     assert not [name for name in record.files if name.endswith(".wav")]
+
+
+@pytest.mark.parametrize(("fps", "made_at"), [(7.0, 14.0), (4.0, 12.0)])
+def test_slow_pictures_keep_step_with_the_sound(tmp_path, monkeypatch, fps, made_at):
+    talks = []
+
+    def listened(*args, **options):
+        talks.append(make_conversation(*args, **options))
+        return talks[-1]
+
+    monkeypatch.setattr(clips, "make_conversation", listened)
+    videos(tmp_path, count=1, seed=1, size=64, seconds=1.5, fps=fps)
+    (record,) = read_manifest(tmp_path)
+    (told,) = talks
+    assert told.fps == made_at and record.fps == fps
+    stored = ClipStore(tmp_path).motion(0)
+    times = np.arange(record.frames) / fps
+    assert times[-1] < 1.5 <= times[-1] + 1 / fps + 1e-9  # the pictures last as long as the sound
+    moments = times * told.fps  # each picture shows the moment at which it is played
+    np.testing.assert_allclose(moments, moments.round(), atol=1e-9)
+    np.testing.assert_array_equal(stored, motion_row(told.speaker)[moments.round().astype(int)])
 
 
 def test_other_options_do_not_mix_with_what_lies_there(talk, tmp_path):
