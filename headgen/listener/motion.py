@@ -47,7 +47,7 @@ _CONSTANTS = {
     "size": (_OWN, 0.02, 0.2),
 }
 """In the units of `MOTION_NAMES`; places in outer-eye distances, size in natural logarithms. Measured on
-thirteen recordings of faces that talk and move: the median level, and standard deviations over all of them."""
+thirteen recordings of faces that talk and move: median level, and standard deviations over all of them."""
 _LEVEL, _SIZE, _SPEED = np.array([_CONSTANTS[name] for name in MEASURED_NAMES]).T
 
 LEVEL_SECONDS = 20.0
@@ -64,7 +64,7 @@ LIMIT = 6.0
 
 
 def measure_face(landmarks: np.ndarray) -> np.ndarray:
-    """What `MotionFeatures` goes by, of one frame.
+    """What the features of a frame are made of.
 
     The pose is fitted to the mean face: a person's own face made it no steadier.
 
@@ -110,26 +110,17 @@ class MotionFeatures:
         """
         if landmarks.shape[1:] != (N_LANDMARKS, 3):
             raise ValueError(f"landmarks are {landmarks.shape}: expected (n, {N_LANDMARKS}, 3)")
-        values = np.full((len(landmarks), len(MEASURED_NAMES)), np.nan)
+        seen = np.isfinite(landmarks).all((1, 2))
+        rows = np.zeros((len(landmarks), self.width), np.float32)
         for k, frame in enumerate(landmarks):
-            if np.isfinite(frame).all():
-                values[k] = measure_face(frame)
-        return self.push_measured(values)
-
-    def push_measured(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `push`, from (n, 20) columns as in `MEASURED_NAMES`, NaN where there is no face."""
-        seen = np.isfinite(values).all(1)
-        rows = np.zeros((len(values), self.width), np.float32)
-        for k in range(len(values)):
             if seen[k]:
-                rows[k] = self._row(values[k])
+                rows[k] = self._row(measure_face(frame))
             else:
                 self._last = None
         return rows, seen
 
-    def _row(self, measured: np.ndarray) -> np.ndarray:
-        """(37,) features of a frame with a face."""
-        values = np.array(measured, np.float64)
+    def _row(self, values: np.ndarray) -> np.ndarray:
+        """(37,) features of a frame with a face, from what `measure_face` says (20,); changes it."""
         begins = self._first is None
         if self._first is None:
             self._first = values[-3:].copy()
