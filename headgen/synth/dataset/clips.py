@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+from safetensors import safe_open
 from scipy.io import wavfile
 
 from headgen.faces.tracker import MediaPipeTracker
@@ -79,8 +80,8 @@ class Options:
         identities: number of people.
         fps: frames per second.
         seconds: length of a clip.
-        landmarks: ``exact`` ones, projected from the head, or those that the face tracker finds in the frames
-            (frames without a face are left out).
+        landmarks: ``exact`` ones, projected from the head, or those that the face tracker finds; where it
+            finds none, clips with sound have the exact ones; other clips leave the frame out.
         motion: of videos: ``natural``, talking, or ``posed``, in every frame another pose and expression.
         occluders: share of the clips in which something passes before the face.
         masks: videos get their part masks beside them.
@@ -266,6 +267,7 @@ class ClipMaker:
         rows = motion_row(motion)
         files = [folder / f"{name}.mp4", folder / f"{name}.safetensors"]
         masks = MaskWriter(folder / f"{name}_parts.mkv", options.size, options.fps) if options.masks else None
+        tracked: list[bool] = []
         if options.landmarks == "tracked":
             self._tracker = self._tracker or MediaPipeTracker()
             self._tracker.reset()
@@ -285,17 +287,19 @@ class ClipMaker:
         ):
             for shot in film(character, motion, setting, self.renderer, occluders=passing):
                 for k, image in enumerate(shot.images):
-                    if options.landmarks == "exact":
-                        landmarks = clip_landmarks(shot.truth.landmarks_478[k], setting.camera)
-                    else:
+                    landmarks = clip_landmarks(shot.truth.landmarks_478[k], setting.camera)
+                    if options.landmarks == "tracked":
                         found = self._track(image)
-                        if found is None:
+                        if found is None and options.motion == "posed":
                             continue
-                        landmarks = found
+                        tracked.append(found is not None)
+                        landmarks = landmarks if found is None else found
                     writer.write(image, landmarks, rows[shot.start + k])
                     if masks is not None:
                         masks.write(shot.truth.parts[k])
             count = len(writer)
+        if tracked and options.motion == "natural":
+            add_array(files[1], "tracked", np.array(tracked))
         if masks is not None:
             files.append(masks.path)
         return count, files
@@ -356,6 +360,15 @@ def save(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> No
     """Writes arrays in one piece."""
     part = path.with_suffix(".safetensors.part")
     write_tensors(part, arrays, {key: json.dumps(value) for key, value in facts.items()})
+    os.replace(part, path)
+
+
+def add_array(path: Path, name: str, array: np.ndarray) -> None:
+    """Adds an array to those of a file, in one piece."""
+    with safe_open(str(path), framework="numpy") as file:
+        arrays, facts = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    part = path.with_suffix(".safetensors.part")
+    write_tensors(part, {**arrays, name: array}, facts)
     os.replace(part, path)
 
 

@@ -59,9 +59,11 @@ def write_datasheet(directory: Path, records: Sequence[ClipRecord], options: Map
     events = Counter(f"{event['who']} {event['kind']}" for record in records for event in record.events)
     made = ", ".join(f"{key} {value}" for key, value in sorted(options.items()))
     shares = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))
-    labels = (
-        ", but for the landmarks, which the face tracker found" if options["landmarks"] == "tracked" else ""
-    )
+    labels = ""
+    if options["landmarks"] == "tracked":
+        labels = ", but for the landmarks, which the face tracker found"
+        if options["motion"] == "natural":
+            labels += " (where it found none, they are exact: array `tracked` of each clip)"
     lines = [
         f"# Synthetic {kind} data",
         "",

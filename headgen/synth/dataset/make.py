@@ -111,8 +111,9 @@ def videos(
         seconds: length of a video.
         fps: frames per second.
         motion: `natural`: people talk, with sound; `posed`: every frame shows another pose and expression.
-        landmarks: `exact`: projected from the head; `tracked`: found by the face tracker (frames in which it
-            finds no face are left out).
+        landmarks: `exact`: projected from the head; `tracked`: found by the face tracker. Where it finds no
+            face, talking people have the exact ones (`tracked` of a clip's arrays says where), and posed
+            videos leave the frame out.
         masks: part masks beside each video, lossless.
         occluders: share of the videos in which something passes before the face.
         workers: processes.
@@ -158,8 +159,8 @@ def conversations(
         identities: people, an even number; two for each conversation if not given.
         seconds: length of a conversation.
         fps: frames per second, at least 10.
-        landmarks: `exact`: projected from the head; `tracked`: found by the face tracker (frames in which it
-            finds no face are left out).
+        landmarks: `exact`: projected from the head; `tracked`: found by the face tracker, but exact where it
+            finds no face (`tracked` of a clip's arrays says where).
         masks: part masks beside each video, lossless.
         occluders: share of the videos in which something passes before the face.
         workers: processes.
