@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -262,7 +262,10 @@ class ClipMaker:
         setting: Setting,
         passing: Sequence[Surface],
     ) -> tuple[int, list[Path]]:
-        """Films a motion into a clip; returns how many frames it has, and its files."""
+        """Films a motion into a clip; returns how many frames it has, and its files.
+
+        A clip of which the tracker would keep no frame is not written.
+        """
         options, folder = self.options, clips_folder(self.options.directory)
         rows = motion_row(motion)
         files = [folder / f"{name}.mp4", folder / f"{name}.safetensors"]
@@ -272,6 +275,7 @@ class ClipMaker:
             self._tracker = self._tracker or MediaPipeTracker()
             self._tracker.reset()
         with (
+            suppress(_NoFaceError),
             ClipWriter(
                 options.directory,
                 name,
@@ -298,6 +302,10 @@ class ClipMaker:
                     if masks is not None:
                         masks.write(shot.truth.parts[k])
             count = len(writer)
+            if not count:
+                raise _NoFaceError  # the writers then leave nothing behind
+        if not count:
+            return 0, []
         if tracked and options.motion == "natural":
             add_array(files[1], "tracked", np.array(tracked))
         if masks is not None:
@@ -370,6 +378,10 @@ def add_array(path: Path, name: str, array: np.ndarray) -> None:
     part = path.with_suffix(".safetensors.part")
     write_tensors(part, {**arrays, name: array}, facts)
     os.replace(part, path)
+
+
+class _NoFaceError(Exception):
+    """The tracker found no face in any frame of a clip that leaves such frames out."""
 
 
 class MaskWriter:

@@ -50,8 +50,17 @@ Training and testing of face analysis, reenactment and listener models. Not for 
 as real ones."""
 
 
-def write_datasheet(directory: Path, records: Sequence[ClipRecord], options: Mapping[str, Any]) -> None:
-    """Writes ``DATASHEET.md``."""
+def write_datasheet(
+    directory: Path, records: Sequence[ClipRecord], options: Mapping[str, Any], skipped: int = 0
+) -> None:
+    """Writes ``DATASHEET.md``.
+
+    Args:
+        directory: of the data set.
+        records: of its clips.
+        options: what it was made with.
+        skipped: clips left out because no face was found in them.
+    """
     kind, model = records[0].kind, records[0].model
     splits = Counter(record.split for record in records)
     people = {person for record in records for person in record.identities}
@@ -74,6 +83,7 @@ def write_datasheet(directory: Path, records: Sequence[ClipRecord], options: Map
         CONTENT[kind],
         "",
         f"- Clips: {len(records)} ({shares})",
+        *([f"- Left out because no face was found in them: {skipped} clips"] if skipped else []),
         f"- People: {len(people)}; no person is in two splits",
         *([f"- Length: {seconds / 60:.1f} minutes of conversation or video"] if seconds else []),
         "- All pictures, sounds and labels are generated. Labels are exact: they are what the pictures were",

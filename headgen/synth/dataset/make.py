@@ -31,11 +31,13 @@ class DataSet:
         manifest: its ``manifest.parquet``.
         clips: how many clips it holds.
         splits: clips by split.
+        skipped: names of clips that were left out because no face was found in them.
     """
 
     manifest: Path
     clips: int
     splits: dict[str, int]
+    skipped: tuple[str, ...] = ()
 
 
 def heads(
@@ -113,7 +115,7 @@ def videos(
         motion: `natural`: people talk, with sound; `posed`: every frame shows another pose and expression.
         landmarks: `exact`: projected from the head; `tracked`: found by the face tracker. Where it finds no
             face, talking people have the exact ones (`tracked` of a clip's arrays says where), and posed
-            videos leave the frame out.
+            videos leave the frame out, or the whole clip.
         masks: part masks beside each video, lossless.
         occluders: share of the videos in which something passes before the face.
         workers: processes.
@@ -234,15 +236,22 @@ def _make(
     here = maker()  # files that are missing show before anything is written
     _claim(directory, {"kind": kind, **facts})
     run(directory, names, maker, workers, progress, here)
-    records = write_manifest(directory, names)
+    noted = write_manifest(directory, names)
+    records = [record for record in noted if record.frames]
+    skipped = tuple(record.name for record in noted if not record.frames)
+    if not records:
+        raise InputError(
+            f"{directory}: the face tracker found no face in any clip; give another --output and --landmarks "
+            "exact, a larger --size or fewer --occluders"
+        )
     if kind != "heads":
         write_index(directory)
     write_preview(directory, records)
-    write_datasheet(directory, records, facts)
+    write_datasheet(directory, records, facts, len(skipped))
     if progress is not None:
         progress(ProgressEvent("describe", len(records), len(records), "clips"))
     splits = Counter(record.split for record in records)
-    return DataSet(directory / "manifest.parquet", len(records), dict(splits))
+    return DataSet(directory / "manifest.parquet", len(records), dict(splits), skipped)
 
 
 def _check(count: int, options: Options) -> None:

@@ -48,7 +48,7 @@ class ClipRecord:
     model: str
     """Head model, ``ict`` or ``analytic``."""
     frames: int
-    """Number of frames."""
+    """Number of frames; 0 for a clip that was skipped and has no files: no face was found in it."""
     fps: float
     """Frames per second; 0 for unrelated pictures."""
     size: int
@@ -145,7 +145,7 @@ def write_manifest(directory: Path, names: Iterable[str]) -> list[ClipRecord]:
 
 
 def read_manifest(directory: Path, split: str | None = None) -> list[ClipRecord]:
-    """Facts of all clips, or of those of one split.
+    """Facts of all clips, or of those of one split, without those that were skipped.
 
     Raises:
         InputError: no manifest there, or none of that split.
@@ -162,7 +162,8 @@ def read_manifest(directory: Path, split: str | None = None) -> list[ClipRecord]
         for row in rows:
             row["files"] = {file["name"]: file["sha256"] for file in row["files"]}
             row["events"], row["words"] = json.loads(row["events"]), json.loads(row["words"])
-            records.append(ClipRecord(**row))
+            if row["frames"]:
+                records.append(ClipRecord(**row))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the manifest of a headgen data set ({error}); make it again") from None
     if split is None:

@@ -184,6 +184,35 @@ def test_talking_clips_keep_frames_in_which_no_face_is_found(talk, tmp_path, mon
     assert all(written[name] == sha for name, sha in record.files.items())
 
 
+def test_posed_clips_without_a_face_are_skipped_and_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "MediaPipeTracker", LosesFaces)
+    options = {
+        "count": 5, "seed": 2, "size": 64, "identities": 1, "seconds": 0.2, "fps": 5, "motion": "posed",
+        "landmarks": "tracked", "masks": True,
+    }  # fmt: skip
+    made = videos(tmp_path / "one", **options)
+    records = read_manifest(tmp_path / "one")
+    assert made.skipped and made.clips == len(records) == 5 - len(made.skipped) > 0
+    assert not {record.name for record in records} & set(made.skipped)
+    for name in made.skipped:  # noted, with nothing else left behind
+        assert [path.name for path in (tmp_path / "one" / "clips").glob(f"{name}*")] == [f"{name}.json"]
+    sheet = (tmp_path / "one" / "DATASHEET.md").read_text()
+    assert f"no face was found in them: {len(made.skipped)} clips" in sheet
+    assert [info.name for info in read_index(tmp_path / "one")] == [record.name for record in records]
+    before = digest(tmp_path / "one")
+    again = videos(tmp_path / "one", **options)
+    assert again == made and digest(tmp_path / "one") == before
+    assert videos(tmp_path / "two", **options).skipped == made.skipped
+    assert digest(tmp_path / "two") == before
+
+
+def test_a_set_without_any_face_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "MediaPipeTracker", LosesFaces)
+    monkeypatch.setattr(LosesFaces, "track", lambda self, image: None)
+    with pytest.raises(InputError, match="no face in any clip"):
+        videos(tmp_path, count=1, size=64, seconds=0.2, fps=5, motion="posed", landmarks="tracked")
+
+
 def test_other_options_do_not_mix_with_what_lies_there(talk, tmp_path):
     before = digest(talk)
     with pytest.raises(InputError, match="size was 64 and is now 96"):
