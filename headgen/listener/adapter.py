@@ -20,8 +20,8 @@ Flamingo, 2022, section 2.2): inserting the adapter leaves the base's output as 
 is only ever called: it needs no change, and only the adapter is trained and saved.
 
 Each modality of each sample can be withheld, and a learned token then says so: trained with that, each has a
-guidance scale of its own.  Speaker tokens do not depend on the video: `CTMAdapter.encode` makes them once, and
-`CTMAdapter.block` uses them after every block in every denoising step.
+guidance scale of its own.  Speaker tokens do not depend on the video: `CTMAdapter.encode` makes them once,
+`CTMAdapter.block` uses them after each block in every denoising step.
 
 Shapes: B batch, T rows of the speaker, A audio and M motion features, W the adapter's width, H heads for each
 modality, K width of a head, F latent frames, P tokens a latent frame, N = F * P, C the base's width.
@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -169,11 +169,12 @@ class SpeakerEncoder(nn.Module):
             nn.Parameter(torch.randn(width) * 0.5) for _ in range(4)
         )
         self.layers = nn.ModuleList(SpeakerLayer(width, kernel, 2**i) for i in range(layers))
+        self.reaches = [(kernel - 1) * 2**i for i in range(layers)]
         self.norm = nn.LayerNorm(width)
 
     def start(self, batch: int) -> tuple[Tensor, ...]:
         """What is recent before the first row: nothing."""
-        return tuple(self.unheard.new_zeros(batch, layer.reach, 2 * self.width) for layer in self.layers)
+        return tuple(self.unheard.new_zeros(batch, reach, 2 * self.width) for reach in self.reaches)
 
     def forward(
         self, speaker: SpeakerCondition, recent: tuple[Tensor, ...]
@@ -268,8 +269,8 @@ class CTMAdapter(ModelMixin, ConfigMixin):
     @property
     def history(self) -> int:
         """Rows before a latent frame's own that its output can depend on."""
-        reach = sum(layer.reach for layer in self.encoder.layers)
-        return self.config.window_frames - self.config.frames_per_latent + reach
+        c = self.config
+        return c.window_frames - c.frames_per_latent + sum(self.encoder.reaches)
 
     def encode(
         self, speaker: SpeakerCondition, first: int = 0, past: SpeakerTokens | None = None
@@ -291,7 +292,7 @@ class CTMAdapter(ModelMixin, ConfigMixin):
         recent = self.encoder.start(batch) if past is None else past.recent
         tokens, recent = self.encoder(speaker, recent)  # (B, T, 2, W)
         turns = _turns(range(first, first + count), 1, c.width // c.heads, c.window_frames, tokens.device)
-        keys_values = {index: self.attentions[str(index)].project(tokens, turns) for index in c.layers}
+        keys_values = {index: self._attention(index).project(tokens, turns) for index in c.layers}
         new = SpeakerTokens(keys_values, first, first + count, first + 1, recent)
         return new if past is None else past.followed_by(new, c.window_frames)
 
@@ -325,7 +326,7 @@ class CTMAdapter(ModelMixin, ConfigMixin):
         now = range(ends[0] - 1, ends[-1], step)
         turns = _turns(now, parts, c.width // c.heads, c.window_frames, x.device)
         mask = _mask(ends, range(tokens.first, tokens.end), parts, c.window_frames, x.device)
-        attention = self.attentions[str(index)]
+        attention = self._attention(index)
         queries = rearrange(x, "b f p c -> b (f p) c").to(attention.query.weight.dtype)
         y = attention(queries, *tokens.keys_values[index], turns, mask)
         return x + y.unflatten(1, (frames, parts)).to(x.dtype)
@@ -338,6 +339,9 @@ class CTMAdapter(ModelMixin, ConfigMixin):
                 by time first.
         """
         return Attachment(self, blocks)
+
+    def _attention(self, index: int) -> SpeakerAttention:
+        return cast(SpeakerAttention, self.attentions[str(index)])
 
 
 class Attachment:

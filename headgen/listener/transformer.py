@@ -12,10 +12,10 @@ head, S width of the noise level's embedding, M context tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +138,7 @@ class SigmaEmbedding(nn.Module):
     def forward(self, sigma: Tensor) -> Tensor:
         """Maps (B, F) to (B, F, S)."""
         encoding = sinusoidal_encoding(sigma[..., None], SIGMA_OCTAVES)
-        return self.network(encoding.to(self.network[0].weight.dtype))
+        return self.network(encoding.to(sigma.dtype))
 
 
 class PartLinear(nn.Module):
@@ -322,7 +322,8 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
             there = torch.ones(portrait.shape[:2], dtype=torch.bool, device=text.device)
             mask = torch.cat([there, ~text_mask.any(1, keepdim=True), text_mask], dim=1)[:, None, None]
         context = torch.cat(tokens, dim=1)  # (B, M, W)
-        return Context(tuple(block.context_attention.project(context) for block in self.blocks), mask)
+        blocks = cast(Iterable[ListenerBlock], self.blocks)
+        return Context(tuple(block.context_attention.project(context) for block in blocks), mask)
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for a batch of so many videos."""
