@@ -289,7 +289,8 @@ class ClipMaker:
             ) as writer,
             masks or nullcontext(),
         ):
-            for shot in film(character, motion, setting, self.renderer, occluders=passing):
+            fps = options.fps if options.motion == "natural" else None
+            for shot in film(character, motion, setting, self.renderer, occluders=passing, fps=fps):
                 for k, image in enumerate(shot.images):
                     landmarks = clip_landmarks(shot.truth.landmarks_478[k], setting.camera)
                     if options.landmarks == "tracked":

@@ -15,6 +15,8 @@ import numpy as np
 
 BLOCK = 8  # pixels, of the compression
 KEY_EVERY = 48  # frames between those that are compressed by themselves
+SHUTTER_RATE = 25.0  # 1 / s
+SLOW_SHUTTERS = 0.2  # share of the cameras whose shutter is open long enough to be seen
 _COSINES = np.array(
     [
         [
@@ -42,7 +44,8 @@ class Flaws:
         black: brightness of black, codes.
         vignette: loss of light in the corners, 0 to 1.
         defocus: radius of the blur in pixels of a picture 256 pixels high.
-        shutter: share of a frame's time that the shutter is open, for motion blur where motion is given.
+        shutter: how long the shutter is open, as a share of 1 / `SHUTTER_RATE` s: motion blur where motion is
+            given.
         noise: standard deviation of the brightness in codes at mid-grey.
         chroma_noise: the same of the colours, in blotches.
         resolution: of the sensor, as a share of the picture's.
@@ -68,6 +71,11 @@ class Flaws:
         """Draws the flaws of one clip: most cameras are good, some are not."""
         warmth, green = rng.normal(0, 0.05), rng.normal(0, 0.02)
         bad = float(rng.beta(1.3, 3.0))
+
+        def shutter() -> float:
+            slow = float(rng.uniform()) / SLOW_SHUTTERS
+            return 0.3 + 0.6 * slow if slow < 1 else 0.0  # 12 to 36 ms
+
         return cls(
             seed=int(rng.integers(2**62)),
             exposure=float(np.clip(rng.normal(0, 0.25), -0.7, 0.6)),
@@ -77,7 +85,7 @@ class Flaws:
             black=float(rng.exponential(3.0)),
             vignette=float(rng.beta(1.2, 5)) * 0.6,
             defocus=float(rng.exponential(0.5 * bad)),
-            shutter=float(rng.uniform(0, 0.9)),
+            shutter=shutter(),
             noise=float(rng.uniform(0.3, 1.5) + 5 * bad * rng.uniform()),
             chroma_noise=float(4 * bad * rng.uniform()),
             resolution=float(1 - 0.45 * bad) if rng.random() < 0.35 else 1.0,
@@ -105,8 +113,8 @@ class FlawedCamera:
 
         Args:
             image: (H, W, 3) uint8 sRGB.
-            motion: (H, W, 2) pixels that each pixel moves until the next frame; without it nothing is blurred
-                by motion.
+            motion: (H, W, 2) pixels that each pixel moves in 1 / `SHUTTER_RATE` s; without it nothing is
+                blurred by motion.
 
         Returns:
             (H, W, 3) uint8.
