@@ -16,7 +16,15 @@ import numpy as np
 from headgen.listener.track import FPS, SAMPLE_RATE
 from headgen.listener.voice_activity import CHUNK, VoiceActivity, one_thread
 
-__all__ = ["AUDIO_NAMES", "FeatureExtractor", "SpeechFeatures", "speech_extractor", "speech_features"]
+__all__ = [
+    "AUDIO_NAMES",
+    "HOP",
+    "FeatureExtractor",
+    "FramedExtractor",
+    "SpeechFeatures",
+    "speech_extractor",
+    "speech_features",
+]
 
 HOP = SAMPLE_RATE // FPS
 """Samples of a frame."""
@@ -103,9 +111,8 @@ class FramedExtractor:
         sound = np.concatenate([self._kept, np.asarray(samples, np.float32)])
         count = (len(sound) - self._before) // HOP
         rows = np.zeros((count, self.width), np.float32)
-        with one_thread():
-            for row, start in zip(rows, range(0, count * HOP, HOP), strict=True):
-                row[:] = self._row(sound[start : start + self._before + HOP])
+        for k, row in enumerate(rows):
+            row[:] = self._row(sound[k * HOP : k * HOP + self._before + HOP])
         self._kept = sound[count * HOP :].copy()
         self._frames += count
         return rows
@@ -145,6 +152,11 @@ class SpeechFeatures(FramedExtractor):
         self._usual_pitch = _RunningMean(np.log2(USUAL_PITCH))
         self._pitch = _PitchTracker()
 
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """See `FeatureExtractor.push`."""
+        with one_thread():
+            return super().push(samples)
+
     def _row(self, sound: np.ndarray) -> np.ndarray:
         activity = self._voice_activity(sound[-HOP:])
         speaking = max(activity - 0.1, 0.0) / 0.9  # noise has a little, for hours
@@ -163,8 +175,6 @@ class SpeechFeatures(FramedExtractor):
 
         pitch, voicing = self._pitch.update(sound, relative)
         octaves = 0.0
-        if speaking == 0:  # hum, and echoes that die away
-            voicing = 0.0
         if voicing > 0:
             octaves = np.log2(pitch) - self._usual_pitch.update(np.log2(pitch), voicing * speaking)
         prosody = (
@@ -249,7 +259,7 @@ class _PitchTracker:
     the candidates, and a path through them pays for jumps. Our design: the best path up to now takes the
     place of the best path through the whole, and the running level that of the loudest sound of the file;
     frequencies above 800 Hz are damped, because hiss has peaks too, and the threshold of voicing is raised
-    to suit: on recordings the false pitches fell from 10 to 3 in a hundred frames.
+    to suit: on recordings, pitches where there is no voice fell from 10 to 3 in a hundred frames.
 
     Boersma: Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
     sampled sound, Proc. Institute of Phonetic Sciences 17, section 3.
@@ -257,7 +267,7 @@ class _PitchTracker:
 
     TRANSFORM = 2048
     CANDIDATES = 4
-    VOICING, SILENCE = 0.65, 0.03
+    VOICING, SILENCE = 0.7, 0.03
     DAMPED = 800.0
     """Hz where the power is halved."""
     OCTAVE = 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import distribution
@@ -26,7 +27,9 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
-        self._network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # the package offers its network in no form that torch still likes
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
 
     @torch.inference_mode()
     def __call__(self, chunk: np.ndarray) -> float:
