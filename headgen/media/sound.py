@@ -95,7 +95,7 @@ class SoundReader:
             nonlocal given, surplus
             assert resampler is not None
             for block in resampler.resample(frame):
-                samples = block.to_ndarray()[0]
+                samples = _mixed(block)
                 left, surplus = samples[surplus:], max(0, surplus - len(samples))
                 given += len(left)
                 if len(left):
@@ -109,11 +109,9 @@ class SoundReader:
             if found != kind or time - end > _GAP:
                 if resampler is not None:
                     yield from resampled(None)
-                resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
-                delay = (
-                    0 if frame.sample_rate == self.rate else _REACH / min(1, frame.sample_rate / self.rate)
-                )
-                place = round(time * self.rate) + ceil(delay)
+                resampler = av.AudioResampler(format="fltp", rate=self.rate)
+                ratio = Fraction(self.rate, frame.sample_rate)
+                place = round(time * self.rate) + (0 if ratio == 1 else ceil(_REACH * max(1, ratio)))
                 surplus = max(0, given - place)
                 if kind is None:
                     self.begins = max(0, place)
@@ -125,3 +123,11 @@ class SoundReader:
             yield from resampled(frame)
         if resampler is not None:
             yield from resampled(None)
+
+
+def _mixed(block: av.AudioFrame) -> np.ndarray:
+    """(N,) mean of the channels: FFmpeg's own mix to mono is 3 dB louder than its channels.
+
+    Files of floating-point samples may hold anything.
+    """
+    return np.clip(np.nan_to_num(block.to_ndarray().mean(0)), -1, 1).astype(np.float32)

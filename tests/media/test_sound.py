@@ -64,6 +64,25 @@ def test_gaps_are_silent_and_the_start_decides_what_is_left_out(tmp_path):
     assert np.array_equal(read(path), heard[8000:] / 32768)
 
 
+def test_channels_are_averaged_and_stay_in_range(tmp_path):
+    path = tmp_path / "s.mkv"
+    samples = np.array([[0.5, 0.25, 7, -7, np.nan], [0.5, -0.25, 7, -7, 0]], np.float32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=RATE, layout="stereo")
+        block = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "flt", "stereo")
+        block.sample_rate = RATE
+        container.mux(stream.encode(block))
+        container.mux(stream.encode(None))
+    assert np.array_equal(read(path), np.array([0.5, 0, 1, -1, 0], np.float32))
+
+
+def test_a_tone_keeps_its_place_when_the_rate_changes(tmp_path):
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(24000) / 48000)).astype(np.int16)
+    heard = read(write(tmp_path / "s.wav", [(0, tone)], 48000)) * 32768
+    expected = 8000 * np.sin(2 * np.pi * 440 * (np.arange(8000) / RATE - 0.001))  # what the resampler needs
+    assert np.abs(heard[100:7900] - expected[100:7900]).max() < 30
+
+
 def test_a_file_without_sound_is_named(tmp_path):
     path = tmp_path / "s.mp4"
     path.write_bytes(b"nothing")
