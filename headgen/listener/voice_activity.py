@@ -29,7 +29,7 @@ class VoiceActivity:
         path = distribution("silero-vad").locate_file("silero_vad/data/silero_vad.jit")
         with warnings.catch_warnings():  # the package offers its network in no form that torch still likes
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            self._network = torch.jit.load(str(path), map_location="cpu").eval()
 
     @torch.inference_mode()
     def __call__(self, chunk: np.ndarray) -> float:
@@ -42,7 +42,7 @@ class VoiceActivity:
             probability of speech in it.
         """
         # Without the optimiser: it would change its mind, and with it the last bits, after a few chunks.
-        with torch.jit.optimized_execution(False):  # type: ignore[no-untyped-call]
+        with torch.jit.optimized_execution(False):
             return float(self._network(torch.from_numpy(chunk)[None], SAMPLE_RATE))
 
 

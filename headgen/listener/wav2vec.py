@@ -50,7 +50,7 @@ class Wav2VecFeatures(FramedExtractor):
     def __init__(self, network: Any = None, width: int = 768, layer: int = 6) -> None:
         super().__init__(before=CONTEXT - HOP)
         self.width = width
-        self._network = _base_model() if network is None else network
+        self._network: Any = _base_model() if network is None else network
         self._layer = layer
 
     @torch.inference_mode()
@@ -64,7 +64,7 @@ class Wav2VecFeatures(FramedExtractor):
 
 def _base_model() -> torch.nn.Module:
     try:
-        from torchaudio.pipelines import WAV2VEC2_BASE
+        from torchaudio.pipelines import WAV2VEC2_BASE  # type: ignore[import-not-found]
     except (ImportError, OSError) as error:  # OSError: a build for CUDA beside a torch without
         raise MissingExtraError("torchaudio", "speech", "wav2vec 2.0") from error
     try:
