@@ -1,11 +1,13 @@
-"""A small engine for tests of the scheduler: real arithmetic on latents of one number field a frame."""
+"""A small engine for tests of the scheduler: real arithmetic on latents of one row a frame."""
 
 import hashlib
+import multiprocessing
+import resource
 import time
 
 import numpy as np
 
-from headgen.scheduler import fingerprint
+from headgen.scheduler import Cache, fingerprint, plan_segments, run
 
 SIDE = 24
 
@@ -57,3 +59,21 @@ def digest(frames):
         assert index == expected
         total.update(picture.tobytes())
     return total.hexdigest()
+
+
+PROCESSES = multiprocessing.get_context("forkserver")  # clean processes that start fast
+PROCESSES.set_forkserver_preload(["segment_engine"])
+
+
+def cached_run(folder, order, plan, pause, begun):
+    """A run in a process of its own, to be killed."""
+    begun.set()
+    digest(run(plan, WaveEngine(2, pause=pause), 1.0, order=order, cache=Cache(folder)))
+
+
+def peak_memory(frames, order, answer):
+    """Peak memory of a run in a process of its own, in MB."""
+    plan = plan_segments(frames, 100, 12, 0, 4)
+    for _ in run(plan, WaveEngine(2, chunk=20, side=32), 1.0, order=order):
+        pass
+    answer.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

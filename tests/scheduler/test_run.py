@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-from segment_engine import WaveEngine, digest
+from segment_engine import PROCESSES, WaveEngine, digest, peak_memory
 
 from headgen.errors import HeadgenError
 from headgen.progress import Cancelled
@@ -188,27 +185,15 @@ def test_what_goes_wrong_in_a_process_reaches_the_caller():
             list(run(PLAN, engine, -1.0))
 
 
-PEAK = """
-import resource, sys
-from segment_engine import WaveEngine
-from headgen.scheduler import plan_segments, run
-plan = plan_segments(int(sys.argv[1]), 100, 12, 0, 4)
-engine = WaveEngine(2, side=64)
-for _ in run(plan, engine, 1.0, order=sys.argv[2]):
-    pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+def peak(frames, order):
+    ours, theirs = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=peak_memory, args=(frames, order, theirs))
+    process.start()
+    assert ours.poll(60)
+    process.join()
+    return ours.recv()
 
 
 @pytest.mark.parametrize("order", ["forward", "reversed"])
 def test_ten_minutes_need_as_much_memory_as_ten_seconds(order):
-    def peak(frames):
-        path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-        environment = os.environ | {"PYTHONPATH": path}
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(frames), order],
-            capture_output=True, text=True, check=True, env=environment,
-        )  # fmt: skip
-        return float(done.stdout)
-
-    assert peak(15_000) - peak(250) < 6  # MB; the pictures alone are 180
+    assert peak(15_000, order) - peak(250, order) < 5  # MB; the pictures alone are 46
