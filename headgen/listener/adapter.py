@@ -200,10 +200,10 @@ class SpeakerAttention(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(base_width)
         self.query = nn.Linear(base_width, 2 * width, bias=False)
-        self.query_norm = nn.RMSNorm(width // heads)
+        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.audio_key_value = nn.Linear(width, 2 * width, bias=False)
         self.motion_key_value = nn.Linear(width, 2 * width, bias=False)
-        self.key_norm = nn.RMSNorm(width // heads)
+        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.audio_out = nn.Linear(width, base_width, bias=False)
         self.motion_out = nn.Linear(width, base_width, bias=False)
         self.audio_gate = nn.Parameter(torch.zeros(()))
@@ -222,9 +222,8 @@ class SpeakerAttention(nn.Module):
         q = rotate(self.query_norm(q), turns).transpose(1, 2)  # (B, 2 H, N, K)
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
         audio, motion = rearrange(y, "b (m h) n k -> m b n (h k)", m=2)
-        return self.audio_gate.tanh() * self.audio_out(audio) + self.motion_gate.tanh() * self.motion_out(
-            motion
-        )
+        heard, seen = self.audio_out(audio), self.motion_out(motion)  # (B, N, C) each
+        return self.audio_gate.tanh() * heard + self.motion_gate.tanh() * seen
 
 
 class CTMAdapter(ModelMixin, ConfigMixin):
