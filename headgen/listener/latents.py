@@ -1,12 +1,12 @@
 """Warp latents: a listener's frame as the places to which the parts of a portrait's face have moved.
 
 A video autoencoder of the usual kind turns pictures into latents and back, and has to learn what a person
-looks like. Here the latents say only how the portrait's face is displaced, part by part; `headgen.listener.draw`
-turns them into pictures by warping the portrait, so that identity is copied.
+looks like. Here the latents say only how the portrait's face is displaced, part by part;
+`headgen.listener.engine` turns them into pictures by warping the portrait, so that identity is copied.
 
-Our design: the paper's base is a latent video diffusion transformer whose autoencoder is not named. A latent frame
-has P tokens, one for each of `PARTS`, which have places on the face as patches have in a picture; a token holds
-G frames of C numbers: the head's pose, or the displacement of a part's landmarks in a basis of its own.
+Our design: the paper's base is a latent video diffusion transformer whose autoencoder is not named. A latent
+frame has P tokens, one for each of `PARTS`, which have places on the face as patches have in a picture; a token
+holds G frames of C numbers: the head's pose, or the displacement of a part's landmarks in a basis of its own.
 
 Legend: B batch, T frames, F = T / G latent frames, P parts, C numbers of a part, G frames of a latent frame,
 D = G * C the width of a token.
@@ -58,7 +58,8 @@ class FaceMotion:
 
     Attributes:
         pose: (T, 6) see `POSE_NAMES`: yaw, pitch and roll in degrees with the signs of
-            `headgen.faces.motion.MOTION_NAMES`, x to the right and y down in outer-eye distances, log of size.
+            `headgen.faces.motion.MOTION_NAMES`, x to the right and y down in outer-eye distances, log of
+            size.
         shape: (T, 478, 3) displacement of the landmarks in the canonical frame, in outer-eye distances.
     """
 
@@ -138,7 +139,7 @@ def part_landmarks() -> tuple[np.ndarray, ...]:
 
 
 def places() -> np.ndarray:
-    """(P, 2) places (y, x) of the parts on the mean face in outer-eye distances, y down; the head in the middle."""
+    """(P, 2) places (y, x) of the parts on the mean face in outer-eye distances, y down."""
     face = mesh.mean_face().astype(np.float64)
     centres = [face[:, :2].mean(0)] + [face[list(o), :2].mean(0) for o in _OUTLINES.values()]
     return np.stack([-np.array(centres)[:, 1], np.array(centres)[:, 0]], -1).astype(np.float32)

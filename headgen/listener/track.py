@@ -48,6 +48,14 @@ class SpeakerTrack:
         """Some of the frames."""
         return SpeakerTrack(self.audio[frames], self.motion[frames], self.heard[frames], self.seen[frames])
 
+    def extended(self, rows: int) -> SpeakerTrack:
+        """With so many rows more, in which nothing is heard or seen."""
+        return joined([self, _unknown(self, rows)])
+
+    def preceded(self, rows: int) -> SpeakerTrack:
+        """With so many rows before it, in which nothing was heard or seen."""
+        return joined([_unknown(self, rows), self])
+
     def unheard(self) -> SpeakerTrack:
         """The same without sound."""
         return replace(self, audio=np.zeros_like(self.audio), heard=np.zeros_like(self.heard))
@@ -61,4 +69,13 @@ def joined(tracks: Sequence[SpeakerTrack]) -> SpeakerTrack:
     """Tracks one after the other."""
     return SpeakerTrack(
         *(np.concatenate([getattr(t, name) for t in tracks]) for name in ("audio", "motion", "heard", "seen"))
+    )
+
+
+def _unknown(like: SpeakerTrack, rows: int) -> SpeakerTrack:
+    return SpeakerTrack(
+        np.zeros((rows, like.audio.shape[1]), np.float32),
+        np.zeros((rows, like.motion.shape[1]), np.float32),
+        np.zeros(rows, bool),
+        np.zeros(rows, bool),
     )

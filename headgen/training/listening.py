@@ -1,14 +1,14 @@
-"""What listener-gen trains on: conversations of the synthetic world as features and latents, without pictures.
+"""What listener-gen trains on: conversations of the synthetic world as features and latents.
 
 A data set is a folder::
 
     DIR/options.json                 what it is made with
     DIR/codec/                       the `WarpCodec` whose latents it holds
     DIR/clips/NAME.safetensors       a conversation's arrays, see `ListeningClip`
-    DIR/clips/NAME.json              its seed, attitude, events and captions; present once the clip is finished
+    DIR/clips/NAME.json              seed, attitude, events and captions; its presence says: finished
 
-Half a minute of conversation takes about a second of one core, against minutes for its pictures; the drawing
-network needs none of them, since it warps the portrait (`headgen.listener.latents`).
+Half a minute of conversation takes about a second of one core, against minutes for its pictures; none are
+needed, since a listener is the portrait warped (`headgen.listener.latents`).
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def head_model(name: ModelName, assets: Path | None = None) -> HeadModel:
 
 
 def tracked(person: LinearFace, motion: HeadMotion, rng: np.random.Generator) -> np.ndarray:
-    """Landmarks (T, 478, 3) of a speaker as a tracker would report them: another view, and its own tremble."""
+    """Landmarks (T, 478, 3) of a speaker as a tracker would report them: another view, and its tremble."""
     moved = FaceMotion(person.pose(motion), person.shape(motion))
     pose = moved.pose.copy()
     pose[:, :3] += rng.normal(0, VIEW_DEG)
@@ -320,13 +320,7 @@ class ListeningClips(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> dict[str, Tensor]:
-    """Speaker rows of some latent frames and of the time before; what lies before the beginning is unknown."""
+    """Speaker rows of some latent frames and of the time before; before the beginning, all is unknown."""
     first, last = start * FRAMES_PER_LATENT - lead, (start + latent_frames) * FRAMES_PER_LATENT
-    rows = track[max(0, first) : last]
-    missing = max(0, -first)
-    out = {}
-    for name in ("audio", "motion", "heard", "seen"):
-        values = getattr(rows, name)
-        pad = np.zeros((missing, *values.shape[1:]), values.dtype)
-        out[name] = torch.from_numpy(np.concatenate([pad, values]))
-    return out
+    rows = track[max(0, first) : last].preceded(max(0, -first))
+    return {name: torch.from_numpy(getattr(rows, name)) for name in ("audio", "motion", "heard", "seen")}

@@ -1,0 +1,231 @@
+"""The listener as the scheduler drives it: segments of latents, cross-fades of them, pictures at the end.
+
+Latents are small (60 numbers a frame), so they are what is kept, cached and blended; pictures are drawn shortly
+before they are written, by fsrt-small, which warps the portrait.
+
+Shapes: F latent frames, G video frames in one, P parts, D token width, C = D / G.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from diffusers.utils import logging as diffusers_logging
+from einops import rearrange
+from numpy.typing import NDArray
+
+from headgen.faces import mesh
+from headgen.faces.framing import Framing
+from headgen.faces.retarget import Retargeter
+from headgen.fsrt.small import FSRTSmall
+from headgen.fsrt.small_engine import SmallEngine
+from headgen.listener.gen import Guidance, ListenerPipeline
+from headgen.listener.latents import CHANNELS, WarpCodec
+from headgen.listener.track import SpeakerTrack
+from headgen.nn.precision import resolve_device, resolve_dtype
+from headgen.nn.threads import cores
+
+if TYPE_CHECKING:
+    from headgen.reenact import Portrait
+    from headgen.scheduler.engine import Result, Step
+    from headgen.scheduler.plan import Segment, Transition
+
+__all__ = [
+    "CHUNK",
+    "OVERLAP",
+    "SEGMENT",
+    "ListenEngine",
+    "ListenJob",
+    "ListenOptions",
+    "Long",
+    "PortraitPainter",
+]
+
+Long = Literal["segments", "causal"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+SEGMENT, OVERLAP = 192, 24
+"""Video frames of a segment (7.7 s), and of the overlap of two."""
+CHUNK = 5
+"""Latent frames that ``causal`` makes at a time (0.8 s)."""
+MOST_THREADS = 8
+
+
+@dataclass(frozen=True)
+class ListenOptions:
+    """How a listener is made.
+
+    Attributes:
+        model: folder of the listener's weights (`ListenerPipeline`).
+        painter: folder of fsrt-small's weights, which draws.
+        long: ``segments`` or ``causal``.
+        steps: denoising steps.
+        guidance: scales of the conditions.
+        whole: whole photographs, or else the square around the head.
+        precision: arithmetic of the network that draws.
+        device: where they run.
+    """
+
+    model: Path
+    painter: Path
+    long: Long = "segments"
+    steps: int = 8
+    guidance: Guidance = Guidance()
+    whole: bool = True
+    precision: Precision = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ListenJob:
+    """Who listens to whom.
+
+    Attributes:
+        track: the speaker, for the whole length.
+        portrait: of the listener.
+        identity: stands for the contents of both and for the weights, see `Engine.fingerprint`.
+    """
+
+    track: SpeakerTrack
+    portrait: Portrait
+    identity: str
+
+
+class PortraitPainter:
+    """Draws a portrait whose face moves: fsrt-small, driven by face motion instead of by a driver's video.
+
+    Args:
+        folder: fsrt-small's weights.
+        codec: of the latents.
+        precision: of its arithmetic.
+        device: where it runs.
+    """
+
+    def __init__(self, folder: Path, codec: WarpCodec, precision: Precision, device: torch.device) -> None:
+        self.codec = codec
+        self.engine = SmallEngine(FSRTSmall.from_pretrained(folder), device, resolve_dtype(precision, device))
+
+    def prepare(self, portrait: Portrait) -> None:
+        """Encodes the portrait, once."""
+        self.engine.prepare([portrait.image], [portrait.landmarks])
+        # The mean face at rest, one pixel between the outer corners of its eyes, is where motion counts from.
+        rest = mesh.Pose(np.eye(3), 1.0, np.zeros(3), mesh.mean_face()).project(mesh.mean_face())
+        self._retarget = Retargeter(portrait.landmarks, rest)
+        self._framing = Framing(portrait.landmarks, portrait.image.shape)
+
+    def draw(self, latents: NDArray[np.float32], whole: bool) -> list[NDArray[np.uint8]]:
+        """Pictures of frames (T, P, C): the whole photograph, or the square around the head."""
+        motion = self.codec.decode(torch.from_numpy(latents).repeat(1, 1, self.codec.frames_per_latent))
+        driver = motion.landmarks()[:: self.codec.frames_per_latent]
+        near, carries = zip(*(self._framing.part(self._retarget(d)) for d in driver), strict=True)
+        pictures = []
+        for crop, carry in zip(self.engine.render(near), carries, strict=True):
+            frame = self._framing.apply(self.engine.place(crop), carry)
+            pictures.append(frame if whole else self.engine.cut(frame))
+        return pictures
+
+
+class ListenEngine:
+    """Engine of the scheduler.
+
+    Args:
+        options: how listeners are made.
+    """
+
+    def __init__(self, options: ListenOptions) -> None:
+        self.options = options
+        self.chained = options.long == "causal"
+        self.device = resolve_device(options.device)
+        on_cpu = self.device.type == "cpu"
+        self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
+        self.chunk = 4 if on_cpu else 16
+        self.fingerprint = ""
+        self.pipeline = load_pipeline(options.model).to(self.device)
+        self.painter = PortraitPainter(options.painter, self.pipeline.codec, options.precision, self.device)
+
+    @property
+    def frames_per_latent(self) -> int:
+        """G."""
+        return self.pipeline.frames_per_latent
+
+    def prepare(self, job: ListenJob) -> None:
+        """Reads the portrait and keeps the speaker at hand."""
+        self.fingerprint = job.identity
+        self.track = job.track
+        self.tokens = self.pipeline.codec.portrait_tokens(job.portrait.landmarks)[None]
+        self.painter.prepare(job.portrait)
+
+    def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
+        """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""
+        count = -(-len(segment) // self.frames_per_latent)
+        rows = self.heard_until(segment.start + count * self.frames_per_latent)
+        passes = -(-count // CHUNK) * self.options.steps if self.chained else self.options.steps
+        done = 0
+
+        def stepped(*_: Any) -> None:
+            nonlocal done
+            done += 1
+            step(done / passes)
+
+        past = None if previous is None else torch.from_numpy(previous["past"])[None]
+        made = self.pipeline(
+            [rows],
+            self.tokens,
+            count,
+            past=past,
+            chunk=CHUNK if self.chained else None,
+            num_inference_steps=self.options.steps,
+            guidance=self.options.guidance,
+            generator=torch.Generator().manual_seed(segment.seed),
+            callback_on_step_end=stepped,
+            output_type="latent",
+        ).latents
+        result = {"latents": made[0].numpy()}
+        if self.chained:
+            known = made if past is None else torch.cat([past, made], 1)
+            result["past"] = known[0, -self.pipeline.past_latents :].contiguous().numpy()
+        return result
+
+    def heard_until(self, frame: int) -> SpeakerTrack:
+        """The speaker up to a frame; after its end, nothing is heard or seen."""
+        missing = frame - len(self.track)
+        if missing <= 0:
+            return self.track[:frame]
+        return self.track.extended(missing)
+
+    def refine(self, transition: Transition, left: Result, right: Result, step: Step) -> Result:
+        """A cross-fade of the motion, not of pictures, in which everything would show twice."""
+        count = len(transition)
+        ends = self.frames(left["latents"])[-count:], self.frames(right["latents"])[:count]
+        share = (np.arange(count, dtype=np.float32) + 0.5) / count
+        share = (share * share * (3 - 2 * share))[:, None, None]
+        blended = (1 - share) * ends[0] + share * ends[1]
+        return {"latents": rearrange(blended, "(f g) p c -> f p (g c)", g=self.frames_per_latent)}
+
+    def draw(
+        self, source: Segment | Transition, result: Result, start: int, stop: int
+    ) -> list[NDArray[np.uint8]]:
+        """Pictures of frames `start` to `stop - 1` of the video."""
+        frames = self.frames(result["latents"])[start - source.start : stop - source.start]
+        return self.painter.draw(frames, self.options.whole)
+
+    @staticmethod
+    def frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (F, P, D) frame by frame: (F * G, P, C)."""
+        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+
+
+def load_pipeline(folder: Path) -> ListenerPipeline:
+    """The listener of a folder of weights, as `ListenerPipeline.save_pretrained` wrote it."""
+    level = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_error()  # it recommends a package that small models do not need
+    try:
+        pipeline = ListenerPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+    finally:
+        diffusers_logging.set_verbosity(level)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

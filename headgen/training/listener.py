@@ -1,0 +1,300 @@
+"""Training of listener-gen: video transformer and CTM-Adapter, on conversations of the synthetic world.
+
+Flow matching with a noise level of its own for each latent frame. Half of the stretches are noisy throughout,
+as segments are made; the others begin with clean frames, as they are gone on from (Diffusion Forcing, Chen et
+al. 2024, section 3). Speech and motion of the speaker are withheld independently, so that each has a guidance
+scale.
+
+Shapes: B batch, F latent frames, P parts, D token width, G video frames in a latent frame, C numbers of a
+part.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from headgen.errors import InputError
+from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
+from headgen.faces import mesh
+from headgen.faces.motion import motion_coefficients
+from headgen.listener.adapter import CTMAdapter, SpeakerCondition
+from headgen.listener.gen import ListenerPipeline
+from headgen.listener.latents import CHANNELS, PARTS, WarpCodec, places
+from headgen.listener.transformer import ListenerTransformer
+from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.listening import ListeningClips, clip_names, read_clip
+
+Batch = dict[str, Tensor]
+
+SHIFT = 3.0
+"""Of the noise levels that are sampled at: more steps where there is much noise."""
+SHARPEST = 0.2
+"""Noise level below which errors do not count more."""
+PAST_NOISE = 0.1
+"""Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
+WATCHED = tuple(
+    f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
+)
+"""Figures of validation that are logged."""
+
+
+class ListeningData(L.LightningDataModule):
+    """Stretches of conversations made by ``headgen synth listening``.
+
+    Args:
+        data: the folder.
+        latent_frames: F of a stretch.
+        batch_size: stretches a step.
+        workers: processes that prepare them; 0 prepares them in the training process.
+        seed: base of all randomness of the data.
+        lead: speaker rows before a stretch that go with it: the adapter's history.
+    """
+
+    def __init__(
+        self, data: str, latent_frames: int = 48, batch_size: int = 16, workers: int = 0, seed: int = 0,
+        lead: int = 88,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.folder, self.latent_frames, self.batch_size = Path(data), latent_frames, batch_size
+        self.workers, self.seed, self.lead = workers, seed, lead
+
+    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
+        return DataLoader(
+            ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed),
+            batch_size=self.batch_size,
+            sampler=RangeSampler(start, count),
+            num_workers=self.workers,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """An endless stream that goes on where a resumed run stopped."""
+        done = self.trainer.global_step if self.trainer else 0
+        return self._loader("train", done * self.batch_size, ENDLESS)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """A fixed set of stretches of other conversations."""
+        return self._loader("val", 0, 4 * self.batch_size)
+
+
+class ListenerGenModule(L.LightningModule):
+    """Trains `ListenerTransformer` and `CTMAdapter`; what is exported is their moving average.
+
+    Args:
+        data: folder of the training set, whose codec the model shares.
+        width: of the transformer.
+        layers: blocks of the transformer.
+        heads: of its attention.
+        adapter_width: of the adapter.
+        window: latent frames that the transformer looks back on, its own included.
+        train: ``all``, or the ``adapter`` alone on a base that stays as it is.
+        learning_rate: of AdamW, after warm-up.
+        warmup: steps of linear warm-up.
+        total: steps of the cosine decay, to a twentieth.
+        withhold: how often audio, and independently motion, is withheld.
+        steadiness: weight of the error of frame-to-frame changes.
+        average: decay of the moving average.
+        sampled: conversations of the validation set that listeners are made for; 0 for none.
+        sampling_steps: denoising steps of these.
+        init: folder of a pipeline to start from.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        width: int = 192,
+        layers: int = 6,
+        heads: int = 8,
+        adapter_width: int = 96,
+        window: int = 48,
+        train: Literal["all", "adapter"] = "all",
+        learning_rate: float = 8e-4,
+        warmup: int = 200,
+        total: int = 6000,
+        withhold: float = 0.1,
+        steadiness: float = 4.0,
+        average: float = 0.999,
+        sampled: int = 12,
+        sampling_steps: int = 8,
+        init: str = "",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if init:
+            start = ListenerPipeline.from_pretrained(init)
+            transformer, adapter, codec = start.transformer, start.adapter, start.codec
+        else:
+            codec = WarpCodec.from_pretrained(Path(data) / "codec")
+            transformer = ListenerTransformer(
+                width=width, heads=heads, layers=layers, token_width=codec.token_width,
+                frames_per_latent=codec.frames_per_latent, places=places().tolist(), window=window,
+                portrait_width=CHANNELS,
+            )  # fmt: skip
+            adapter = CTMAdapter(
+                base_width=width, layers=list(range(layers)), width=adapter_width,
+                frames_per_latent=codec.frames_per_latent,
+            )  # fmt: skip
+        self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
+        if train == "adapter":
+            self.model["transformer"].requires_grad_(False)
+        self.average_model = copy.deepcopy(self.model).requires_grad_(False)
+        self.codec = codec
+        self.register_buffer("importance", importance(codec))
+        self._truths: list[ListenerClip] = []
+
+    @property
+    def exported(self) -> ListenerPipeline:
+        """The pipeline as users load it, of the averaged weights."""
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
+        pipeline = ListenerPipeline(
+            self.average_model["transformer"], self.average_model["adapter"], self.codec, scheduler
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def predict(
+        self, model: Any, noisy: Tensor, sigma: Tensor, batch: Batch, keep: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Clean latents (B, F, P, D) as the network sees them.
+
+        Args:
+            model: transformer and adapter.
+            noisy: (B, F, P, D).
+            sigma: (B, F).
+            batch: the speaker, and portraits.
+            keep: (B,) bool each: whether audio and motion are given.
+        """
+        frames = noisy.shape[1] * self.codec.frames_per_latent
+        condition = SpeakerCondition(batch["audio"], batch["motion"], batch["heard"], batch["seen"], *keep)
+        speaker = model["adapter"].encode(condition, first=frames - batch["audio"].shape[1])
+        context = model["transformer"].encode(batch["portrait"])
+        return model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
+
+    def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named losses of a batch with noise of a generator."""
+        clean = batch["latents"]
+        many, frames = clean.shape[:2]
+
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator).to(clean.device)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator).to(clean.device)
+
+        level = torch.sigmoid(normal(many, 1) * 1.2 + 0.6)
+        past = torch.where(draw(many, 1) < 0.5, (draw(many, 1) * frames).floor(), 0.0)
+        is_past = torch.arange(frames, device=clean.device)[None] < past
+        sigma = torch.where(is_past, 0.0, level)
+        true_sigma = torch.where(is_past, PAST_NOISE * draw(many, 1), level)[..., None, None]
+        noisy = (1 - true_sigma) * clean + true_sigma * normal(*clean.shape)
+        keep = draw(many) >= self.hparams.withhold, draw(many) >= self.hparams.withhold
+        batch = {**batch, "portrait": normal(many, len(PARTS), CHANNELS)}
+        error = self.predict(model, noisy, sigma, batch, keep) - clean
+        weight = (~is_past / sigma.clamp(min=SHARPEST) ** 2)[..., None, None]
+        weight = weight / weight.mean()
+        steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
+        now = ~is_past.repeat_interleave(steps.shape[1] // frames, 1)
+        change = (steps[:, 1:] - steps[:, :-1]).square() * self.importance
+        moving = (now[:, 1:] & now[:, :-1])[..., None, None] * weight.repeat_interleave(
+            steps.shape[1] // frames, 1
+        )[:, 1:]
+        error_squared = error.square() * self.importance.repeat(1, self.codec.frames_per_latent)
+        return {
+            "place": (weight * error_squared).mean(),
+            "change": self.hparams.steadiness * (moving * change).mean(),
+        }
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """One batch."""
+        generator = torch.Generator().manual_seed(self.global_step)
+        terms = self.loss(self.model, batch, generator)
+        for name, value in terms.items():
+            self.log(f"train/{name}", value)
+        return sum(terms.values(), torch.zeros((), device=self.device))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Moves the average; faster at first."""
+        decay = min(self.hparams.average, (1 + self.global_step) / (10 + self.global_step))
+        with torch.no_grad():
+            for slow, fast in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Losses of the average with fixed noise."""
+        terms = self.loss(self.average_model, batch, torch.Generator().manual_seed(index))
+        for name, value in terms.items():
+            self.log(f"val/{name}", value, batch_size=len(batch["latents"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Makes listeners for conversations that were not trained on, and measures them."""
+        if not self.hparams.sampled or self.trainer.sanity_checking:
+            return
+        for name, value in self.measure().items():
+            self.log(f"val/{name}", value)
+
+    def measure(self) -> dict[str, float]:
+        """`WATCHED` figures of listeners made for the first conversations of the validation set."""
+        folder = Path(self.hparams.data)
+        frames = int(self.model["transformer"].config.window)
+        rows = frames * self.codec.frames_per_latent
+        clips = [read_clip(folder, n) for n in clip_names(folder, "val")[: self.hparams.sampled]]
+        clips = [c for c in clips if len(c.latents) >= frames]
+        if not clips:
+            raise InputError(
+                f"{folder}: conversations of the validation set are shorter than {frames} latent frames"
+            )
+        made = self.exported(
+            [c.track[:rows] for c in clips],
+            torch.zeros(len(clips), len(PARTS), CHANNELS),
+            frames,
+            num_inference_steps=self.hparams.sampling_steps,
+            generator=torch.Generator().manual_seed(0),
+        ).latents
+        pairs = []
+        for clip, latents in zip(clips, made, strict=True):
+            truth = torch.from_numpy(clip.latents[:frames])
+            pairs.append(
+                ListenerClip(
+                    clip.speaker[:rows], coefficients(self.codec, truth), coefficients(self.codec, latents)
+                )
+            )
+        scale = motion_scale([p.truth for p in pairs])
+        report = listener_report(pairs, scale=scale, resamples=20)
+        return {name: float(report[name].value) for name in WATCHED}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warm-up, cosine."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, self.hparams.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+
+        def factor(step: int) -> float:
+            rise = min(1.0, (step + 1) / self.hparams.warmup)
+            done = min(1.0, step / self.hparams.total)
+            return rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def importance(codec: WarpCodec) -> Tensor:
+    """(P, C) how much an error of each number shows, about 1: the root of how far it moves the face."""
+    norms = codec.basis.norm(dim=-1).sqrt()
+    norms = norms / norms.mean(-1, keepdim=True)
+    return torch.cat([torch.full((1, CHANNELS), 1.5), norms])
+
+
+def coefficients(codec: WarpCodec, latents: Tensor) -> np.ndarray:
+    """(F * G, K) `headgen.faces.motion.MOTION_NAMES` of the mean face that moves as latents (F, P, D) say."""
+    return motion_coefficients(codec.decode(latents).landmarks(), mesh.mean_face())
