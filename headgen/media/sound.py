@@ -111,7 +111,9 @@ class SoundReader:
                     yield from resampled(None)
                 resampler = av.AudioResampler(format="fltp", rate=self.rate)
                 ratio = Fraction(self.rate, frame.sample_rate)
-                place = round(time * self.rate) + (0 if ratio == 1 else ceil(_REACH * max(1, ratio)))
+                place = round(time * self.rate) + (
+                    0 if ratio == 1 else ceil(_REACH * max(ratio, Fraction(1)))
+                )
                 surplus = max(0, given - place)
                 if kind is None:
                     self.begins = max(0, place)
