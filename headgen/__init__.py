@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headgen.doctor import doctor as doctor
+    from headgen.listen import listen as listen
     from headgen.prepare import prepare as prepare
     from headgen.reenact import reenact as reenact
 
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "reenact": "headgen.reenact",
+    "listen": "headgen.listen",
     "prepare": "headgen.prepare",
     "doctor": "headgen.doctor",
     "HeadgenError": "headgen.errors",

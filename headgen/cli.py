@@ -53,8 +53,12 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "reenact": Command("headgen.reenact:reenact", "make a portrait move like a driving video"),
+    "listen": Command("headgen.listen:listen", "make a portrait listen to a speaker"),
     "prepare": Command("headgen.prepare:prepare", "make a training set from raw face videos"),
     "train fsrt": Command("headgen.training.cli:train", "train FSRT or fsrt-small", takes_arguments=True),
+    "train listener-gen": Command(
+        "headgen.training.cli:train", "train the listener: DiTaiListener-Gen", takes_arguments=True
+    ),
     "bench fsrt": Command(
         "headgen.evaluation.bench_fsrt:bench", "measure the full-size FSRT on this machine"
     ),
@@ -72,6 +76,9 @@ COMMANDS: dict[str, Command] = {
     "synth videos": Command("headgen.synth.dataset.make:videos", "videos of one person each"),
     "synth conversations": Command(
         "headgen.synth.dataset.make:conversations", "speaker and listener, events and captions"
+    ),
+    "synth listening": Command(
+        "headgen.training.listening:make", "conversations without pictures, to train a listener on"
     ),
     "synth textures": Command(
         "headgen.synth.dataset.make:textures", "library of skin for the ict heads, from portraits"

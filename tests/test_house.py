@@ -18,7 +18,8 @@ from headgen.doctor import EXTRAS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "headgen"
 
-# Each part may import itself and these: media <- faces <- (nn <-) fsrt <- reenact <- cli.
+# Each part may import itself and these:
+# media <- faces <- (nn <-) fsrt <- listener <- scheduler <- reenact, listen <- cli.
 ALLOWED = {
     "errors": set(),
     "progress": set(),
@@ -27,10 +28,24 @@ ALLOWED = {
     "faces": {"errors", "progress", "media"},
     "nn": {"errors"},
     "fsrt": {"errors", "progress", "media", "faces", "nn"},
+    "listener": {"errors", "progress", "media", "faces", "nn", "fsrt"},  # fsrt-small draws it
+    "scheduler": {"errors", "progress", "media", "nn"},
     "synth": {"errors", "progress", "media", "faces", "nn", "hub"},
     "prepare": {"errors", "progress", "media", "faces"},
-    "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub"},
-    "training": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "synth"},
+    "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "scheduler"},
+    "listen": {"errors", "progress", "media", "faces", "listener", "hub", "scheduler"},
+    "training": {
+        "errors",
+        "progress",
+        "media",
+        "faces",
+        "nn",
+        "fsrt",
+        "listener",
+        "hub",
+        "synth",
+        "evaluation",
+    },
     "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact", "synth"},
     "doctor": {"errors", "hub", "nn"},
 }

@@ -1,7 +1,7 @@
 """The listener as the scheduler drives it: segments of latents, cross-fades of them, pictures at the end.
 
-Latents are small (60 numbers a frame), so they are what is kept, cached and blended; pictures are drawn shortly
-before they are written, by fsrt-small, which warps the portrait.
+Latents are small (60 numbers a frame), so they are what is kept, cached and blended; pictures are drawn
+shortly before they are written, by fsrt-small, which warps the portrait.
 
 Shapes: F latent frames, G video frames in one, P parts, D token width, C = D / G.
 """

@@ -5,8 +5,8 @@ looks like. Here the latents say only how the portrait's face is displaced, part
 `headgen.listener.engine` turns them into pictures by warping the portrait, so that identity is copied.
 
 Our design: the paper's base is a latent video diffusion transformer whose autoencoder is not named. A latent
-frame has P tokens, one for each of `PARTS`, which have places on the face as patches have in a picture; a token
-holds G frames of C numbers: the head's pose, or the displacement of a part's landmarks in a basis of its own.
+frame has P tokens, one for each of `PARTS`, which have places on the face as patches have in a picture; a
+token holds G frames of C numbers: the head's pose, or a displacement of landmarks in the part's own basis.
 
 Legend: B batch, T frames, F = T / G latent frames, P parts, C numbers of a part, G frames of a latent frame,
 D = G * C the width of a token.

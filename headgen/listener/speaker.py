@@ -28,7 +28,7 @@ from headgen.media.sound import SoundReader, sound_stream
 from headgen.media.video import Frame, VideoReader, probe
 from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["SpeakerInfo", "speaker_info", "speaker_track", "stream_speaker"]
+__all__ = ["SpeakerInfo", "shown_pictures", "speaker_info", "speaker_track", "stream_speaker"]
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +192,13 @@ def _faces(info: SpeakerInfo, tracker: FaceTracker) -> Iterator[np.ndarray]:
                     )
                     told = True
             yield landmarks
+
+
+def shown_pictures(path: str | Path) -> Iterator[np.ndarray]:
+    """The picture (H, W, 3) that belongs to every frame of the track; without end, the last one stays."""
+    with VideoReader(path) as reader:
+        for frame in _shown(reader):
+            yield frame.image
 
 
 def _shown(reader: VideoReader) -> Iterator[Frame]:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -15,7 +16,7 @@ from headgen.errors import InputError
 from headgen.media.output import check_output, replacing
 from headgen.media.video import frame_to_rgb, over_white
 
-__all__ = ["IMAGE_SUFFIXES", "read_image", "write_image"]
+__all__ = ["IMAGE_SUFFIXES", "read_image", "side_by_side", "write_image"]
 
 logger = logging.getLogger(__name__)
 
@@ -130,3 +131,17 @@ def _read_rare(path: Path, error: Exception) -> np.ndarray:
             return frame_to_rgb(next(container.decode(video=0)))
     except (OSError, ValueError, IndexError, StopIteration):
         raise InputError(f"{path}: is not a picture that can be read; {advice}") from error
+
+
+def side_by_side(*images: np.ndarray) -> np.ndarray:
+    """Pictures (H, W, 3) of any size next to each other, at the height of the last."""
+    height = images[-1].shape[0]
+    scaled = [
+        i
+        if i.shape[0] == height
+        else cv2.resize(
+            i, (max(1, round(i.shape[1] * height / i.shape[0])), height), interpolation=cv2.INTER_AREA
+        )
+        for i in images
+    ]
+    return np.hstack(scaled)

@@ -43,6 +43,8 @@ SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
+GATES_FASTER = 10.0
+"""Learning rate of the adapter's gates, in that of everything else."""
 WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from headgen.synth.characters import ModelName
 from headgen.synth.conversation.conversation import Conversation, make_conversation
 from headgen.synth.dataset.records import SPLITS, clips_folder
 from headgen.synth.dataset.runner import run
+from headgen.synth.heads.expressions import EXPRESSIONS
 from headgen.synth.heads.linear import LinearFace
 from headgen.synth.heads.model import HeadModel, HeadMotion
 
@@ -46,10 +47,15 @@ HELD_OUT = {"val": 10, "test": 10}
 """One in so many conversations belongs to each of these splits."""
 VIEW_DEG = np.array([12.0, 7.0, 4.0])
 """How far the camera stands off the speaker's front: standard deviation of yaw, pitch and roll."""
-TRACKER_NOISE, TRACKER_DRIFT = 0.003, 0.004
+TRACKER_NOISE, TRACKER_DRIFT = 0.0015, 0.004
 """Of speakers' landmarks, in outer-eye distances: from frame to frame, and within half a second."""
+SEEN_GAZE, SEEN_MOUTH = (0.3, 0.9), (0.8, 2.2)
+"""How much of a speaker's gaze a tracker sees, and how far people differ in opening their mouths."""
 BLIND_SHARE = 0.1
 """Of speakers whose face is lost for a while."""
+_MOUTH = [
+    k for k, name in enumerate(EXPRESSIONS) if name.startswith(("jaw", "mouth")) and "Smile" not in name
+]
 
 
 @dataclass(frozen=True)
@@ -202,10 +208,12 @@ def head_model(name: ModelName, assets: Path | None = None) -> HeadModel:
 
 def tracked(person: LinearFace, motion: HeadMotion, rng: np.random.Generator) -> np.ndarray:
     """Landmarks (T, 478, 3) of a speaker as a tracker would report them: another view, and its tremble."""
-    moved = FaceMotion(person.pose(motion), person.shape(motion))
-    pose = moved.pose.copy()
+    pose = person.pose(motion)
     pose[:, :3] += rng.normal(0, VIEW_DEG)
-    landmarks = FaceMotion(pose, moved.shape).landmarks(person.rest)
+    expression = motion.expression.copy()
+    expression[:, _MOUTH] = (expression[:, _MOUTH] * rng.uniform(*SEEN_MOUTH)).clip(0, 1)
+    seen = replace(motion, expression=expression, gaze=motion.gaze * rng.uniform(*SEEN_GAZE))
+    landmarks = FaceMotion(pose, person.shape(seen)).landmarks(person.rest)
     shape = landmarks.shape
     landmarks += rng.standard_normal(shape) * TRACKER_NOISE * rng.uniform(0.3, 1.5)
     steps = np.arange(0, len(landmarks) + 13, 13)

@@ -1,0 +1,250 @@
+"""``headgen listen``: a portrait listens to a speaker.
+
+The speaker's file is heard and seen first (small features, 0.5 kB a frame); then the scheduler makes the
+listener in segments and the pictures go straight to the writer. Memory hardly grows with the length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen import hub
+from headgen.errors import InputError
+from headgen.faces.portrait import Portrait, read_portrait
+from headgen.faces.tracker import MediaPipeTracker
+from headgen.listener.engine import (
+    OVERLAP,
+    SEGMENT,
+    ListenEngine,
+    ListenJob,
+    ListenOptions,
+    Long,
+    Precision,
+)
+from headgen.listener.gen import Guidance
+from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
+from headgen.listener.track import FPS, SpeakerTrack
+from headgen.media.image import side_by_side
+from headgen.media.output import check_output
+from headgen.media.provenance import container_metadata, record_path, write_run_record
+from headgen.media.video import VIDEO_SUFFIXES, VideoWriter
+from headgen.progress import ProgressCallback
+from headgen.scheduler import Cache, Engine, Plan, ProcessEngine, plan_segments, run
+from headgen.scheduler.cache import fingerprint
+from headgen.scheduler.plan import derived_seed
+
+__all__ = ["FrameMode", "Layout", "Listening", "listen"]
+
+Layout = Literal["single", "side-by-side"]
+FrameMode = Literal["full", "crop"]
+PAINTER = "fsrt-small"
+"""The model that draws what the listener's latents say."""
+MOST_STEPS, MOST_TAKES = 100, 20
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What `listen` made."""
+
+    outputs: list[Path]
+    """The videos, one for each take."""
+    records: list[Path]
+    """The run records beside them."""
+    frames: int
+    """Frames of each."""
+    seconds: float
+    """How long all took."""
+
+    def __str__(self) -> str:
+        """One line for people."""
+        made = self.frames * len(self.outputs)
+        rate = made / FPS / max(self.seconds, 1e-9)
+        names = ", ".join(map(str, self.outputs))
+        return f"{names}: {made} frames in {self.seconds:.1f} s ({rate:.2f} times real time)"
+
+
+def listen(
+    speaker: Path,
+    portrait: Path,
+    output: Path,
+    *,
+    model: str = "listener-small",
+    layout: Layout = "single",
+    frame: FrameMode = "full",
+    long: Long = "segments",
+    steps: int = 8,
+    audio_scale: float = 1.0,
+    motion_scale: float = 1.0,
+    takes: int = 1,
+    max_size: int = 1280,
+    workers: int = 1,
+    cache: Path | None = None,
+    precision: Precision = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Listening:
+    """Makes a portrait listen to a speaker.
+
+    The output has 25 frames a second over the speaker's whole length, and the speaker's sound. What the
+    listener does until a moment depends on what the speaker said and did until then. A run record,
+    `OUTPUT.json`, is written beside it.
+
+    Args:
+        speaker: a video of somebody who speaks, or sound alone.
+        portrait: photograph of who listens.
+        output: the video to be written (.mp4, .mov or .mkv). With several takes, `NAME-1.mp4`, `NAME-2.mp4`
+            and so on.
+        model: name of the model, see `headgen weights list`.
+        layout: the listener alone (`single`), or `side-by-side` with the speaker.
+        frame: `full` keeps the whole photograph, `crop` writes the square around the head.
+        long: `segments` are made independently and cross-faded; `causal` goes on from what was made before,
+            without joins, in order.
+        steps: denoising steps, 1 to 100: fewer are faster.
+        audio_scale: how strongly the speaker's voice is followed, 0 to 5; 1 is natural.
+        motion_scale: how strongly the speaker's face is followed, 0 to 5.
+        takes: how many listeners to make, each with a seed of its own.
+        max_size: longest side of the output in pixels; a larger photograph is made smaller.
+        workers: processes that make segments; each loads the models. `causal` has use for one only.
+        cache: folder that keeps finished segments; with it, a run that was stopped goes on where it stopped.
+        precision: arithmetic of the network that draws: `auto`, `fp32` or `bf16`.
+        device: `auto`, `cpu`, `cuda`, ...
+        seed: another one gives another listener.
+        progress: called as work goes on.
+
+    Returns:
+        Where the videos and their records lie, and how long it took.
+
+    Raises:
+        InputError: a file or an option that cannot be used.
+        WeightsError: an unknown model, or weights that are missing or damaged.
+    """
+    begun = time.perf_counter()
+    speaker, portrait, output = Path(speaker), Path(portrait), Path(output)
+    choices = {"layout": Layout, "frame": FrameMode, "long": Long, "precision": Precision}
+    chosen = {"layout": layout, "frame": frame, "long": long, "precision": precision}
+    for name, offered in choices.items():
+        if chosen[name] not in get_args(offered):
+            raise InputError(
+                f"{name}={chosen[name]!r} is unknown; choose from {', '.join(get_args(offered))}."
+            )
+    for name, number, most in (("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES)):
+        if not 1 <= number <= most:
+            raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
+    if workers < 1:
+        raise InputError(f"workers={workers} is out of range; give 1 or more.")
+    guidance = Guidance(audio_scale, motion_scale)
+    outputs = [output] if takes == 1 else [output.with_stem(f"{output.stem}-{k + 1}") for k in range(takes)]
+    for path in outputs:
+        check_output(path, suffixes=VIDEO_SUFFIXES, inputs=[speaker, portrait])
+    files, painter = hub.resolve(model), hub.resolve(PAINTER)
+    info = speaker_info(speaker)
+    if layout == "side-by-side" and not info.has_video:
+        raise InputError(f"{speaker}: has no picture to show beside the listener; use --layout single")
+    options = ListenOptions(
+        files.folder, painter.folder, long, steps, guidance, frame == "full", precision, device
+    )
+    with MediaPipeTracker() as tracker:
+        person = read_portrait(portrait, tracker, max_size)
+    track = speaker_track(speaker, progress=progress)
+    weights = {**files.sha256, **painter.sha256}
+    job = ListenJob(track, person, _identity(track, person, options, weights))
+    store = None if cache is None else Cache(cache)
+    with ExitStack() as stack:
+        engine: Engine
+        if workers > 1:
+            engine = stack.enter_context(ProcessEngine(partial(ListenEngine, options), workers))
+        else:
+            engine = ListenEngine(options)
+        for k, path in enumerate(outputs):
+            own = seed if takes == 1 else derived_seed(seed, f"take {k + 1}")
+            pictures = run(plan(len(track), long, own), engine, job, cache=store, progress=progress)
+            _write(path, pictures, speaker, info.has_audio, layout, model)
+    seconds = time.perf_counter() - begun
+    told: dict[str, Any] = {
+        "layout": layout, "frame": frame, "long": long, "steps": steps, "audio_scale": audio_scale,
+        "motion_scale": motion_scale, "takes": takes, "max_size": max_size, "precision": precision,
+        "device": device,
+    }  # fmt: skip
+    records = []
+    try:
+        for k, path in enumerate(outputs):
+            records.append(
+                write_run_record(
+                    path,
+                    command="listen",
+                    model=model,
+                    inputs={"speaker": [speaker], "portrait": [portrait]},
+                    weights=weights,
+                    options=told,
+                    seed=seed,
+                    notes={
+                        "frames": len(track),
+                        "take": k + 1,
+                        "frames with the speaker's face": int(track.seen.sum()),
+                        "frames with sound": int(track.heard.sum()),
+                        "seconds": round(seconds, 2),
+                    },
+                )
+            )
+    except BaseException:
+        for path in outputs:  # an output without its record would not say what it is
+            path.unlink(missing_ok=True)
+            record_path(path).unlink(missing_ok=True)
+        raise
+    return Listening(outputs, records, len(track), seconds)
+
+
+def plan(frames: int, long: Long, seed: int) -> Plan:
+    """The segments of a listener's video.
+
+    Args:
+        frames: of the video.
+        long: see `listen`.
+        seed: of the video.
+    """
+    overlap = 0 if long == "causal" else OVERLAP
+    return plan_segments(frames, SEGMENT, overlap, seed, multiple=OVERLAP // 6)
+
+
+def _identity(track: SpeakerTrack, person: Portrait, options: ListenOptions, weights: dict[str, str]) -> str:
+    """Stands for all that a segment is made of beside its place and seed."""
+    told = {name: value for name, value in vars(options).items() if name not in ("model", "painter", "whole")}
+    speaker = {name: getattr(track, name) for name in ("audio", "motion", "heard", "seen")}
+    return fingerprint(
+        {"speaker": speaker, "portrait": person.landmarks, "options": told, "weights": weights}
+    )
+
+
+def _write(
+    output: Path,
+    pictures: Iterator[tuple[int, NDArray[np.uint8]]],
+    speaker: Path,
+    has_audio: bool,
+    layout: Layout,
+    model: str,
+) -> None:
+    """Writes one take."""
+    with ExitStack() as stack:
+        stack.enter_context(closing(pictures))
+        writer = stack.enter_context(
+            VideoWriter(
+                output,
+                Fraction(FPS),
+                audio_from=speaker if has_audio else None,
+                metadata=container_metadata(model),
+            )
+        )
+        beside = stack.enter_context(closing(shown_pictures(speaker))) if layout == "side-by-side" else None
+        for _, picture in pictures:
+            writer.write(picture if beside is None else side_by_side(next(beside), picture))
