@@ -78,7 +78,7 @@ COMMANDS: dict[str, Command] = {
         "headgen.synth.dataset.make:conversations", "speaker and listener, events and captions"
     ),
     "synth listening": Command(
-        "headgen.training.listening:make", "conversations without pictures, to train a listener on"
+        "headgen.listening:make", "conversations without pictures, to train a listener on"
     ),
     "synth textures": Command(
         "headgen.synth.dataset.make:textures", "library of skin for the ict heads, from portraits"

@@ -34,19 +34,15 @@ ALLOWED = {
     "prepare": {"errors", "progress", "media", "faces"},
     "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "scheduler"},
     "listen": {"errors", "progress", "media", "faces", "listener", "hub", "scheduler"},
+    "listening": {"errors", "progress", "media", "faces", "listener", "synth"},
     "training": {
-        "errors",
-        "progress",
-        "media",
-        "faces",
-        "nn",
-        "fsrt",
-        "listener",
-        "hub",
-        "synth",
-        "evaluation",
+        *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub"),
+        *("listening", "synth", "evaluation"),
     },
-    "evaluation": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "reenact", "synth"},
+    "evaluation": {
+        *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"),
+        *("reenact", "listen", "listening", "synth"),
+    },
     "doctor": {"errors", "hub", "nn"},
 }
 HEAVY = {"mediapipe", "av", "gradio", "ray", "lightning", "pytorch_lightning"}

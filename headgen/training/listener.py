@@ -22,7 +22,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from headgen.errors import InputError
 from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
@@ -30,10 +30,11 @@ from headgen.faces import mesh
 from headgen.faces.motion import motion_coefficients
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition
 from headgen.listener.gen import ListenerPipeline
-from headgen.listener.latents import CHANNELS, PARTS, WarpCodec, places
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
+from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
+from headgen.listening import clip_names, read_clip
 from headgen.training.data import ENDLESS, RangeSampler
-from headgen.training.listening import ListeningClips, clip_names, read_clip
 
 Batch = dict[str, Tensor]
 
@@ -49,6 +50,51 @@ WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )
 """Figures of validation that are logged."""
+
+
+class ListeningClips(Dataset[Batch]):
+    """Stretches of conversations, all held in memory (0.25 MB for half a minute).
+
+    Stretch number i is a function of (seed, i) alone.
+
+    Args:
+        directory: made by ``headgen synth listening``.
+        split: ``train``, ``val`` or ``test``.
+        latent_frames: F of a stretch.
+        lead: speaker rows before its beginning that go with it; what is not there is marked as unknown.
+        seed: base of all randomness.
+    """
+
+    def __init__(self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0) -> None:
+        self.frames, self.lead, self.seed = latent_frames, lead, seed
+        clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
+        self.clips = [c for c in clips if len(c.latents) >= latent_frames]
+        if not self.clips:
+            raise InputError(f"{directory}: all conversations are shorter than {latent_frames} latent frames")
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One stretch.
+
+        Returns:
+            ``latents`` (F, P, D), ``audio`` (lead + F * G, A), ``motion``, ``heard`` and ``seen`` likewise.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        start = int(rng.integers(len(clip.latents) - self.frames + 1))
+        return {
+            "latents": torch.from_numpy(clip.latents[start : start + self.frames]),
+            **stretch(clip.track, start, self.frames, self.lead),
+        }
+
+
+def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> dict[str, Tensor]:
+    """Speaker rows of some latent frames and of the time before; before the beginning, all is unknown."""
+    first, last = start * FRAMES_PER_LATENT - lead, (start + latent_frames) * FRAMES_PER_LATENT
+    rows = track[max(0, first) : last].preceded(max(0, -first))
+    return {name: torch.from_numpy(getattr(rows, name)) for name in ("audio", "motion", "heard", "seen")}
 
 
 class ListeningData(L.LightningDataModule):

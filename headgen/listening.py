@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import load_file
-from torch import Tensor
 
 from headgen.errors import InputError
 from headgen.faces.motion import motion_coefficients
@@ -287,48 +285,3 @@ def read_clip(directory: Path, name: str) -> ListeningClip:
     )
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return ListeningClip(arrays["latents"].astype(np.float32), track, arrays["speaker"], facts)
-
-
-class ListeningClips(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """Stretches of conversations, all held in memory (0.25 MB for half a minute).
-
-    Stretch number i is a function of (seed, i) alone.
-
-    Args:
-        directory: made by ``headgen synth listening``.
-        split: ``train``, ``val`` or ``test``.
-        latent_frames: F of a stretch.
-        lead: speaker rows before its beginning that go with it; what is not there is marked as unknown.
-        seed: base of all randomness.
-    """
-
-    def __init__(self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0) -> None:
-        self.frames, self.lead, self.seed = latent_frames, lead, seed
-        clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
-        self.clips = [c for c in clips if len(c.latents) >= latent_frames]
-        if not self.clips:
-            raise InputError(f"{directory}: all conversations are shorter than {latent_frames} latent frames")
-
-    def __len__(self) -> int:
-        return 100_000_000
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One stretch.
-
-        Returns:
-            ``latents`` (F, P, D), ``audio`` (lead + F * G, A), ``motion``, ``heard`` and ``seen`` likewise.
-        """
-        rng = np.random.default_rng((self.seed, index))
-        clip = self.clips[int(rng.integers(len(self.clips)))]
-        start = int(rng.integers(len(clip.latents) - self.frames + 1))
-        return {
-            "latents": torch.from_numpy(clip.latents[start : start + self.frames]),
-            **stretch(clip.track, start, self.frames, self.lead),
-        }
-
-
-def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> dict[str, Tensor]:
-    """Speaker rows of some latent frames and of the time before; before the beginning, all is unknown."""
-    first, last = start * FRAMES_PER_LATENT - lead, (start + latent_frames) * FRAMES_PER_LATENT
-    rows = track[max(0, first) : last].preceded(max(0, -first))
-    return {name: torch.from_numpy(getattr(rows, name)) for name in ("audio", "motion", "heard", "seen")}
