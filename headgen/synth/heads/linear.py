@@ -1,8 +1,8 @@
-"""A face without its surface: where the tracker's landmarks go, fast enough for hundreds of hours of motion.
+"""A face without its surface: where the tracker's landmarks go, fast enough for hours of motion.
 
-Posing a whole head takes milliseconds a frame. Here the displacement of each landmark is a sum over expressions,
-measured once from the head model: right to first order, and that is what matters to whoever needs motion and no
-picture. What is not linear (lips that touch, lids on the cornea) is only in the head models.
+Posing a whole head takes milliseconds a frame. Here the displacement of each landmark is a sum over
+expressions, measured once from the head model: right to first order, which is what matters to whoever needs
+motion and no picture. What is not linear (lips that touch, lids on the cornea) is only in the head models.
 
 Legend: T frames, E = 52 expressions, N = 478 landmarks.
 """
@@ -74,7 +74,7 @@ class LinearFace:
         )
 
     def shape(self, motion: HeadMotion) -> np.ndarray:
-        """(T, N, 3) float32 displacement of the landmarks in the frame of the head, in outer-eye distances."""
+        """(T, N, 3) float32 displacement of the landmarks against the head, in outer-eye distances."""
         yaw, pitch = np.asarray(motion.gaze, np.float32).T
         gaze = np.stack([yaw.clip(0), (-yaw).clip(0), pitch.clip(0), (-pitch).clip(0)], -1)
         weights = np.concatenate([np.asarray(motion.expression, np.float32).clip(0, 1), gaze], 1)
@@ -82,8 +82,12 @@ class LinearFace:
         return (weights @ basis).reshape(len(motion), mesh.N_LANDMARKS, 3)
 
     def pose(self, motion: HeadMotion) -> np.ndarray:
-        """(T, 6) float32 head pose: yaw, pitch, roll in degrees as `headgen.faces.motion.head_angles` counts
-        them, x to the right and y down in outer-eye distances, and the log of its size in the picture."""
+        """Where the head is.
+
+        Returns:
+            (T, 6) float32: yaw, pitch, roll in degrees as `headgen.faces.motion.head_angles` counts them, x to
+            the right and y down in outer-eye distances, and the log of its size in the picture.
+        """
         transform = Bones.of(motion).transforms[:, 2].astype(np.float64)
         place = transform[..., :3] @ self.centre + transform[..., 3] - self.centre
         zoom = np.log(CAMERA_CM / np.maximum(CAMERA_CM - place[:, 2], 1.0))
@@ -97,7 +101,7 @@ class LinearFace:
 
 
 def _lid_room(rest: np.ndarray) -> np.ndarray:
-    """(N,) how much more the landmarks of each eye must move to shut the mean face's eyes as they shut these."""
+    """(N,) how much farther each eye's landmarks must move to shut the mean face's eyes than these."""
     room = np.ones(len(rest))
     mean = mesh.mean_face()
     for contour, _, pairs in mesh.EYES:
