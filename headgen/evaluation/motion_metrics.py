@@ -78,7 +78,8 @@ FIGURES: dict[str, Figure] = {
 
 ``var`` and ``rpcc`` as coded by DIM put all columns in one list, so that what they find is mostly how the
 columns' means differ: a still portrait has a variance and correlates with every speaker. Our design: the
-``_within`` figures leave the means out and see motion only.
+``_within`` figures leave the means out and see motion only. Either ``rpcc`` finds out who mirrors a speaker,
+hardly who keeps still: people's motion next to never correlates with a speaker's in the very same frame.
 """
 
 
@@ -272,7 +273,7 @@ def _column_correlation(a: np.ndarray, b: np.ndarray) -> float:
         return np.nan
     a, b = _about_mean(a[seen]), _about_mean(b[seen])
     spread = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    moves = spread > 1e-9  # rounding does not move
+    moves = spread > 0
     return float(((a * b).sum(0)[moves] / spread[moves]).mean()) if moves.any() else np.nan
 
 
@@ -375,8 +376,9 @@ def _known(*motions: np.ndarray) -> np.ndarray:
 
 
 def _about_mean(frames: np.ndarray) -> np.ndarray:
-    """(T, K) less each column's mean; no frames stay none."""
-    return frames - frames.mean(0) if len(frames) else frames
+    """(T, K) less each column's mean, exactly 0 where a column is constant; no frames stay none."""
+    moved = frames - frames[:1]
+    return moved - moved.mean(0) if len(frames) else moved
 
 
 def _mean_of(values: Iterable[float]) -> tuple[np.ndarray, Value]:

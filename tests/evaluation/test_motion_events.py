@@ -91,6 +91,13 @@ def test_blinks_smiles_and_brows_on_any_scale(scale, offset):
         assert [e.start for e in brow_raises(brows, full[2])] == pytest.approx([5.1], abs=0.1)
 
 
+def test_events_of_a_kind_do_not_overlap():
+    first, second = blinks(1 - curve(6, (2, 0.4, 1), (2.28, 0.4, 0.8)), 1.0)  # lids part in between
+    assert first.start < first.end <= second.start < second.end
+    (smile,) = smiles(curve(12, (2, 4.0, 0.8)) - curve(12, (3.8, 0.5, 0.5)), 1.0)  # says a word in it
+    assert smile.start == pytest.approx(2.6, abs=0.2) and smile.end == pytest.approx(5.4, abs=0.2)
+
+
 def test_idle_faces_do_nothing():
     noise = 0.05 * np.random.default_rng(2).standard_normal(750)
     for find in (blinks, smiles, brow_raises):
