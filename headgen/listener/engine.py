@@ -17,6 +17,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headgen.faces import mesh
 from headgen.faces.framing import Framing
@@ -38,11 +39,13 @@ __all__ = [
     "CHUNK",
     "OVERLAP",
     "SEGMENT",
+    "LatentEngine",
     "ListenEngine",
     "ListenJob",
     "ListenOptions",
     "Long",
     "PortraitPainter",
+    "load_pipeline",
 ]
 
 Long = Literal["segments", "causal"]
@@ -129,41 +132,45 @@ class PortraitPainter:
         return pictures
 
 
-class ListenEngine:
-    """Engine of the scheduler.
+class LatentEngine:
+    """The listener's latents, segment by segment: the scheduler's work without the pictures.
 
     Args:
-        options: how listeners are made.
+        pipeline: makes the latents.
+        long: ``segments`` or ``causal``.
+        steps: denoising steps.
+        guidance: scales of the conditions.
     """
 
-    def __init__(self, options: ListenOptions) -> None:
-        self.options = options
-        self.chained = options.long == "causal"
-        self.device = resolve_device(options.device)
-        on_cpu = self.device.type == "cpu"
-        self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
-        self.chunk = 4 if on_cpu else 16
-        self.fingerprint = ""
-        self.pipeline = load_pipeline(options.model).to(self.device)
-        self.painter = PortraitPainter(options.painter, self.pipeline.codec, options.precision, self.device)
+    def __init__(
+        self,
+        pipeline: ListenerPipeline,
+        long: Long = "segments",
+        steps: int = 8,
+        guidance: Guidance = Guidance(),  # noqa: B008 - it is frozen
+    ) -> None:
+        self.pipeline, self.steps, self.guidance = pipeline, steps, guidance
+        self.chained = long == "causal"
 
     @property
     def frames_per_latent(self) -> int:
         """G."""
         return self.pipeline.frames_per_latent
 
-    def prepare(self, job: ListenJob) -> None:
-        """Reads the portrait and keeps the speaker at hand."""
-        self.fingerprint = job.identity
-        self.track = job.track
-        self.tokens = self.pipeline.codec.portrait_tokens(job.portrait.landmarks)[None]
-        self.painter.prepare(job.portrait)
+    def attend(self, track: SpeakerTrack, tokens: Tensor) -> None:
+        """Turns to a speaker.
+
+        Args:
+            track: the speaker, for the whole length.
+            tokens: (P, C) of the listener's portrait, see `WarpCodec.portrait_tokens`.
+        """
+        self.track, self.tokens = track, tokens[None]
 
     def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
         """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""
         count = -(-len(segment) // self.frames_per_latent)
         rows = self.heard_until(segment.start + count * self.frames_per_latent)
-        passes = -(-count // CHUNK) * self.options.steps if self.chained else self.options.steps
+        passes = -(-count // CHUNK) * self.steps if self.chained else self.steps
         done = 0
 
         def stepped(*_: Any) -> None:
@@ -178,8 +185,8 @@ class ListenEngine:
             count,
             past=past,
             chunk=CHUNK if self.chained else None,
-            num_inference_steps=self.options.steps,
-            guidance=self.options.guidance,
+            num_inference_steps=self.steps,
+            guidance=self.guidance,
             generator=torch.Generator().manual_seed(segment.seed),
             callback_on_step_end=stepped,
             output_type="latent",
@@ -206,17 +213,42 @@ class ListenEngine:
         blended = (1 - share) * ends[0] + share * ends[1]
         return {"latents": rearrange(blended, "(f g) p c -> f p (g c)", g=self.frames_per_latent)}
 
+    @staticmethod
+    def frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (F, P, D) frame by frame: (F * G, P, C)."""
+        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+
+
+class ListenEngine(LatentEngine):
+    """Engine of the scheduler.
+
+    Args:
+        options: how listeners are made.
+    """
+
+    def __init__(self, options: ListenOptions) -> None:
+        device = resolve_device(options.device)
+        pipeline = load_pipeline(options.model).to(device)
+        super().__init__(pipeline, options.long, options.steps, options.guidance)
+        self.options = options
+        on_cpu = device.type == "cpu"
+        self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
+        self.chunk = 4 if on_cpu else 16
+        self.fingerprint = ""
+        self.painter = PortraitPainter(options.painter, pipeline.codec, options.precision, device)
+
+    def prepare(self, job: ListenJob) -> None:
+        """Reads the portrait and keeps the speaker at hand."""
+        self.fingerprint = job.identity
+        self.attend(job.track, self.pipeline.codec.portrait_tokens(job.portrait.landmarks))
+        self.painter.prepare(job.portrait)
+
     def draw(
         self, source: Segment | Transition, result: Result, start: int, stop: int
     ) -> list[NDArray[np.uint8]]:
         """Pictures of frames `start` to `stop - 1` of the video."""
         frames = self.frames(result["latents"])[start - source.start : stop - source.start]
         return self.painter.draw(frames, self.options.whole)
-
-    @staticmethod
-    def frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents (F, P, D) frame by frame: (F * G, P, C)."""
-        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
 
 
 def load_pipeline(folder: Path) -> ListenerPipeline:
