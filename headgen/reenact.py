@@ -12,9 +12,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -33,6 +34,7 @@ from headgen.media.output import check_output
 from headgen.media.provenance import container_metadata, record_path, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback, ProgressEvent
+from headgen.scheduler import Planner, Result, Segment, Step, Transition, run
 
 logger = logging.getLogger(__name__)
 
@@ -352,6 +354,49 @@ def _followed(
     yield from ready()
 
 
+class _Segments:
+    """An engine to the scheduler: its segments are chunks of driving frames, tracked just before.
+
+    Args:
+        engine: draws chunks of frames.
+        whole: see `Engine.render`.
+    """
+
+    chained, fingerprint = False, ""
+
+    def __init__(self, engine: Engine, whole: bool) -> None:
+        self.engine, self.whole = engine, whole
+        self.parallel, self.chunk = engine.parallel, engine.chunk
+        self._frames: dict[int, DrivingFrame] = {}
+        self._shown: deque[tuple[NDArray[np.uint8], Fraction]] = deque()
+
+    def plan(self, frames: Iterator[tuple[DrivingFrame, Fraction]]) -> Iterator[Segment]:
+        """Driving frames as segments, each as soon as its frames are there."""
+        planner = Planner(self.chunk)
+        for frame, moment in frames:
+            self._frames[planner.frames] = frame
+            self._shown.append((frame.image, moment))
+            yield from planner.extend()
+        yield from planner.finish()
+
+    def prepare(self, job: tuple[Sequence[Portrait], DrivingFrame]) -> None:
+        self.engine.prepare(*job)
+
+    def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
+        frames = [self._frames.pop(k) for k in range(segment.start, segment.stop)]
+        pictures = self.engine.render(frames, self.whole)
+        return {str(k): picture for k, picture in enumerate(pictures, segment.start)}
+
+    def draw(
+        self, source: Segment | Transition, result: Result, start: int, stop: int
+    ) -> list[NDArray[np.uint8]]:
+        return [result[str(k)] for k in range(start, stop)]
+
+    def shown(self) -> tuple[NDArray[np.uint8], Fraction]:
+        """Picture and time of the driving frame after the one asked for last."""
+        return self._shown.popleft()
+
+
 def _rendered(
     engine: Engine,
     whole: bool,
@@ -365,34 +410,16 @@ def _rendered(
     While no face has been seen yet, the source stands still as in the first frame that shows one; while the
     face is lost, it keeps its last motion.  Threads of their own draw some chunks while others are tracked.
     """
-    from headgen.nn.threads import shared_cores
-
-    drawing: deque[tuple[Future[list[NDArray[np.uint8]]], list[tuple[DrivingFrame, Fraction]]]] = deque()
-    pending: list[tuple[DrivingFrame, Fraction]] = []
-    prepared = False
-
-    def finished(at_most: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
-        while len(drawing) > at_most:
-            future, chunk = drawing.popleft()
-            for picture, (frame, moment) in zip(future.result(), chunk, strict=True):
-                yield picture, frame.image, moment
-
-    with shared_cores(engine.parallel), ThreadPoolExecutor(engine.parallel, "draw") as thread:
-        for frame, moment in _followed(reader, tracker, engine.looks_at_pixels):
-            if not prepared:
-                start = reference or (frame if frame.landmarks is not None else _first_face(reader.path))
-                # A best frame is looked at through the first frame's square, so that places compare.
-                start = start if frame.crop is None else replace(start, crop=frame.crop)
-                thread.submit(engine.prepare, portraits, start).result()
-                prepared = True
-            pending.append((frame, moment))
-            if len(pending) >= engine.chunk:
-                drawing.append((thread.submit(engine.render, [f for f, _ in pending], whole), pending))
-                pending = []
-                yield from finished(engine.parallel)
-        if pending:
-            drawing.append((thread.submit(engine.render, [f for f, _ in pending], whole), pending))
-        yield from finished(0)
+    followed = _followed(reader, tracker, engine.looks_at_pixels)
+    first = next(followed)
+    start = reference or (first[0] if first[0].landmarks is not None else _first_face(reader.path))
+    # A best frame is looked at through the first frame's square, so that places compare.
+    start = start if first[0].crop is None else replace(start, crop=first[0].crop)
+    segments = _Segments(engine, whole)
+    plan = segments.plan(chain([first], followed))
+    with closing(run(plan, segments, (portraits, start))) as pictures:
+        for _, picture in pictures:
+            yield picture, *segments.shown()
 
 
 def _first_face(path: Path) -> DrivingFrame:

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -150,10 +149,6 @@ class Cache:
                 break
             path.unlink(missing_ok=True)
             size -= bytes_
-
-    def clear(self) -> None:
-        """Removes the folder with all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headgen.scheduler.plan import Segment, Transition
 
-__all__ = ["Engine", "Picture", "Result", "Step"]
+__all__ = ["Engine", "JoiningEngine", "Picture", "Result", "Step"]
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -64,6 +64,20 @@ class Engine(Protocol):
             step: see `Step`.
         """
 
+    def draw(self, source: Segment | Transition, result: Result, start: int, stop: int) -> list[Picture]:
+        """Makes pictures of a result.
+
+        Args:
+            source: what the result was made for; its first frame is `source.start`.
+            result: from `render` or `refine`, or read from the cache.
+            start: first frame wanted, counted in the whole video.
+            stop: the frame after the last one wanted.
+        """
+
+
+class JoiningEngine(Engine, Protocol):
+    """An engine for plans whose segments overlap."""
+
     def refine(self, transition: Transition, left: Result, right: Result, step: Step) -> Result:
         """Joins two segments.
 
@@ -75,14 +89,4 @@ class Engine(Protocol):
 
         Returns:
             A result for the frames of the transition alone.
-        """
-
-    def draw(self, source: Segment | Transition, result: Result, start: int, stop: int) -> list[Picture]:
-        """Makes pictures of a result.
-
-        Args:
-            source: what the result was made for; its first frame is `source.start`.
-            result: from `render` or `refine`, or read from the cache.
-            start: first frame wanted, counted in the whole video.
-            stop: the frame after the last one wanted.
         """

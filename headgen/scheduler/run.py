@@ -12,16 +12,16 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from headgen.nn.threads import shared_cores
 from headgen.progress import Cancelled, ProgressCallback
 from headgen.scheduler.board import Board, Draw, Refine, Render, Task
 from headgen.scheduler.cache import Cache, result_key
-from headgen.scheduler.engine import Engine, Picture, Result
+from headgen.scheduler.engine import Engine, JoiningEngine, Picture, Result
 from headgen.scheduler.events import Pace, SegmentEvent, What
 from headgen.scheduler.plan import Plan, Segment, Transition
 
@@ -41,7 +41,7 @@ def run(
     cache: Cache | None = None,
     stage: str = "render",
     progress: ProgressCallback | None = None,
-) -> Iterator[tuple[int, Picture]]:
+) -> Generator[tuple[int, Picture], None, None]:
     """Makes a video.
 
     Close the iterator if you leave it early (`contextlib.closing`): then all work stops. With a cache, what
@@ -50,7 +50,8 @@ def run(
     Args:
         plan: what is to be made; or segments as they become known (`Planner`), which are asked for in this
             thread, a few ahead of the frames handed out.
-        engine: who makes it; `ProcessEngine` works in several processes.
+        engine: who makes it, a `JoiningEngine` if segments overlap; `ProcessEngine` works in several
+            processes.
         job: given to the engine's `prepare`.
         order: in which the segments of a `Plan` are rendered: `forward`, `reversed` or every index once. Out
             of order, results wait on the disk: in the cache, else in a temporary folder.
@@ -59,7 +60,8 @@ def run(
         progress: called in this thread, with `SegmentEvent`s.
 
     Returns:
-        The frames in order of time: index and picture (H, W, 3) uint8. Work begins with the first one.
+        The frames in order of time: index and picture (H, W, 3) uint8. Work begins with the first one
+        asked for.
 
     Raises:
         ValueError: an order that is not one, or that the engine or an open-ended plan cannot follow.
@@ -76,7 +78,7 @@ def _frames(
     cache: Cache | None,
     stage: str,
     progress: ProgressCallback | None,
-) -> Iterator[tuple[int, Picture]]:
+) -> Generator[tuple[int, Picture], None, None]:
     with ExitStack() as stack:
         store = cache
         if order is not None and cache is None:
@@ -309,7 +311,7 @@ class _Runner:
             if (found := self.cache.load(key)) is not None:
                 return found
         begun = time.perf_counter()
-        result = self.engine.refine(transition, left, right, lambda _: self._check())
+        result = cast(JoiningEngine, self.engine).refine(transition, left, right, lambda _: self._check())
         self._took("refine", len(transition), begun)
         if self.cache is not None:
             self.cache.save(key, result)

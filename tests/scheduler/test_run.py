@@ -17,6 +17,7 @@ from segment_engine import PROCESSES, WaveEngine, digest, peak_memory
 from headgen.errors import HeadgenError
 from headgen.progress import Cancelled
 from headgen.scheduler import Cache, Planner, ProcessEngine, plan_segments, run
+from headgen.scheduler.events import Pace
 
 PLAN = plan_segments(150, 24, 8, seed=4, multiple=4)
 
@@ -114,6 +115,16 @@ def test_events_tell_of_every_segment_and_the_time_left():
     assert all(e.stage == "listen" and e.total == 150 and e.unit == "frames" for e in events)
     assert events[0].seconds_left is None and written[-1].seconds_left == 0
     assert 0 < written[60].seconds_left < 5
+
+
+def test_one_slow_piece_of_work_does_not_change_the_time_left():
+    pace = Pace(parallel=2)
+    assert pace.left({"render": 10}) is None
+    for seconds in (60.0, 1.0, 1.0, 1.0, 1.0):
+        pace.took("render", 10, seconds)
+    pace.took("write", 1, 0.02)
+    assert pace.left({"render": 200, "write": 200}) == pytest.approx(10)
+    assert pace.left({"render": 0, "write": 200}) == pytest.approx(4)
 
 
 @pytest.fixture
