@@ -36,8 +36,8 @@ class Guidance:
     """How strongly each condition is followed; 1 takes the network's word, 0 does without the condition.
 
     Our design: with predictions x of the clean latents given everything, and x_a, x_m with audio or motion
-    withheld, the guided one is x + (audio - 1) (x - x_a) + (motion - 1) (x - x_m): at 1 a condition costs
-    nothing.
+    withheld, the guided one is x + (audio - 1) (x - x_a) + (motion - 1) (x - x_m). At 1 a condition costs
+    nothing; at 0 it is withheld in every pass, and costs nothing either.
     """
 
     audio: float = 1.0
@@ -53,12 +53,13 @@ class Guidance:
     @property
     def passes(self) -> list[tuple[float, bool, bool]]:
         """The network's passes: weight, whether audio and whether motion are given."""
-        weights = [
-            (1 + (self.audio - 1) + (self.motion - 1), True, True),
-            (1 - self.audio, False, True),
-            (1 - self.motion, True, False),
-        ]
-        return [weights[0], *(w for w in weights[1:] if w[0] != 0)]
+        hears, sees = self.audio > 0, self.motion > 0
+        without = []
+        if self.audio not in (0, 1):
+            without.append((1 - self.audio, False, sees))
+        if self.motion not in (0, 1):
+            without.append((1 - self.motion, hears, False))
+        return [(1 - sum(weight for weight, _, _ in without), hears, sees), *without]
 
 
 @dataclass
@@ -81,7 +82,7 @@ class ListenerPipeline(DiffusionPipeline):
         transformer: the video diffusion transformer.
         adapter: gives it access to the speaker.
         codec: between latents and face motion.
-        scheduler: of flow matching; any that takes velocities and has ``sigmas``.
+        scheduler: of flow matching, such as diffusers' Euler or Heun.
     """
 
     model_cpu_offload_seq = "adapter->transformer->codec"
@@ -106,6 +107,12 @@ class ListenerPipeline(DiffusionPipeline):
         """Latent frames of the past that the network looks back on."""
         config = self.transformer.config
         return int(config.window - config.block)
+
+    @property
+    def most_at_once(self) -> int:
+        """Most latent frames that are made at a time: whole blocks of what the network sees."""
+        config = self.transformer.config
+        return int(config.window - config.window % config.block)
 
     def check_inputs(
         self,
@@ -155,8 +162,8 @@ class ListenerPipeline(DiffusionPipeline):
             portraits: (B, P, C) tokens of `WarpCodec.portrait_tokens`.
             latent_frames: F.
             past: (B, N, P, D) latents of the frames before, to go on from.
-            chunk: latent frames made at a time, each chunk from the clean ones before it; None makes all at
-                once. A multiple of the network's block.
+            chunk: latent frames made at a time, each chunk from the clean ones before it; None makes as many
+                at once as the network sees. A multiple of the network's block.
             num_inference_steps: denoising steps.
             guidance: scales; all 1 by default.
             generator: source of the noise, on the CPU.
@@ -167,7 +174,7 @@ class ListenerPipeline(DiffusionPipeline):
         Raises:
             ValueError: shapes that do not belong together.
         """
-        chunk = latent_frames if chunk is None else min(chunk, latent_frames)
+        chunk = min(self.most_at_once if chunk is None else chunk, latent_frames)
         self.check_inputs(speakers, portraits, latent_frames, chunk, past)
         passes = (guidance or Guidance()).passes
         device, dtype = self._execution_device, self.transformer.dtype
@@ -283,6 +290,9 @@ class ListenerPipeline(DiffusionPipeline):
         """
         # A scheduler counts its steps: threads must not share one.
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
+        # By itself it takes its last step from almost no noise: a level that training hardly meets, where the
+        # network's word would be what comes out.
+        scheduler.sigma_min = 1 / steps
         scheduler.set_timesteps(steps)
         weights = torch.tensor([w for w, _, _ in passes], device=latents.device, dtype=latents.dtype)
         batch, frames = latents.shape[:2]
