@@ -19,17 +19,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from headgen import hub
 from headgen.errors import InputError
 from headgen.faces.crop import Crop, VideoCropper
+from headgen.faces.portrait import Portrait, check_size, read_portrait
 from headgen.faces.retarget import Motion, Region, RetargetOptions
 from headgen.faces.smoothing import LandmarkSmoother
-from headgen.faces.tracker import FaceTracker, MediaPipeTracker, Track
-from headgen.media import VideoReader, VideoWriter, read_image
+from headgen.faces.tracker import FaceTracker, MediaPipeTracker
+from headgen.media import VideoReader, VideoWriter
+from headgen.media.image import side_by_side
 from headgen.media.output import check_output
 from headgen.media.provenance import container_metadata, record_path, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES
@@ -42,20 +43,7 @@ Start = Literal["first", "best"]
 FrameMode = Literal["full", "crop"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
-SMALLEST_FACE = 20.0
-"""Least distance of the outer eye corners in pixels at which a face can be reenacted."""
 _BEST_SAMPLE = 600  # driving frames looked at for the best start, at most
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """A source photograph with its face."""
-
-    path: Path
-    image: NDArray[np.uint8]
-    """(H, W, 3) RGB."""
-    landmarks: NDArray[np.float32]
-    """(478, 3) in pixels of the image."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +159,7 @@ def reenact(
     check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
     engine, weights = _engine(model, options, precision, device)
     with MediaPipeTracker() as tracker, VideoReader(driving) as reader:
-        portraits = [_portrait(path, tracker, max_size) for path in sources]
+        portraits = [read_portrait(path, tracker, max_size) for path in sources]
         reference = _best_start(reader, tracker, portraits[0], progress) if start == "best" else None
         info = reader.info
         writer = VideoWriter(
@@ -188,7 +176,7 @@ def reenact(
                 engine, whole, portraits, reader, tracker, reference
             ):
                 if compare:
-                    shown = _side_by_side(portraits[0].image, source_frame, shown)
+                    shown = side_by_side(portraits[0].image, source_frame, shown)
                 writer.write(shown, moment)
                 frames += 1
                 if progress is not None:
@@ -238,38 +226,6 @@ def _check_choices(**values: tuple[str, object]) -> None:
     for name, (value, choices) in values.items():
         if value not in get_args(choices):
             raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(get_args(choices))}.")
-
-
-def _portrait(path: Path, tracker: FaceTracker, max_size: int) -> Portrait:
-    """Reads a photograph and finds its face."""
-    image = read_image(path)
-    longest = max(image.shape[:2])
-    if longest > max_size:
-        width, height = (max(1, round(n * max_size / longest)) for n in image.shape[1::-1])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    track = tracker.track(image, still=True)
-    if track is None:
-        raise InputError(
-            f"{path}: no face was found in this picture; use a photograph that shows the face from the "
-            "front, well lit and not covered"
-        )
-    if track.n_faces > 1:
-        logger.warning(
-            "%s: %d faces were found, the largest is used; crop the picture to choose another",
-            path,
-            track.n_faces,
-        )
-    _check_size(path, track)
-    return Portrait(path, image, track.landmarks)
-
-
-def _check_size(path: Path, track: Track) -> None:
-    found = track.eye_distance
-    if found < SMALLEST_FACE:
-        raise InputError(
-            f"{path}: the face is too small ({found:.0f} pixels between the outer eye corners, at least "
-            f"{SMALLEST_FACE:.0f} are needed); use a larger picture or one taken from closer"
-        )
 
 
 def _best_start(
@@ -333,7 +289,7 @@ def _followed(
         track = tracker.track(item.image)
         landmarks = None if track is None else track.landmarks
         if track is not None and not seen:
-            _check_size(reader.path, track)
+            check_size(reader.path, track)
             seen = True
         if track is not None and track.n_faces > 1 and not told:
             logger.warning("%s: %d faces were found, the largest is followed", reader.path, track.n_faces)
@@ -430,17 +386,3 @@ def _first_face(path: Path) -> DrivingFrame:
             if track is not None:
                 return DrivingFrame(track.landmarks, item.image, None)
     raise _no_driver(path)
-
-
-def _side_by_side(*images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures of any size next to each other, at the height of the last."""
-    height = images[-1].shape[0]
-    scaled = [
-        i
-        if i.shape[0] == height
-        else cv2.resize(
-            i, (max(1, round(i.shape[1] * height / i.shape[0])), height), interpolation=cv2.INTER_AREA
-        )
-        for i in images
-    ]
-    return np.hstack(scaled)

@@ -18,7 +18,8 @@ from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
 if TYPE_CHECKING:
-    from headgen.reenact import DrivingFrame, Engine, Portrait
+    from headgen.faces.portrait import Portrait
+    from headgen.reenact import DrivingFrame, Engine
 
 
 MOST_THREADS = 8  # tracking, in one thread, cannot feed more

@@ -21,7 +21,8 @@ from headgen.fsrt.full_engine import EnginePrecision, FullEngine
 from headgen.fsrt.model import FSRT
 
 if TYPE_CHECKING:
-    from headgen.reenact import DrivingFrame, Portrait
+    from headgen.faces.portrait import Portrait
+    from headgen.reenact import DrivingFrame
 
 NETWORK_SIZE = 256
 LARGEST_CROP = 768

@@ -31,7 +31,7 @@ from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
 if TYPE_CHECKING:
-    from headgen.reenact import Portrait
+    from headgen.faces.portrait import Portrait
     from headgen.scheduler.engine import Result, Step
     from headgen.scheduler.plan import Segment, Transition
 
