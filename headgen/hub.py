@@ -61,7 +61,7 @@ class WeightFile:
     """One file of a model."""
 
     path: str
-    """Relative to the model's folder."""
+    """Relative to the model's folder, with ``/``: a model of several parts has a folder for each."""
     sha256: str
     size: int
     """Bytes."""
@@ -112,7 +112,7 @@ class Weights:
 
     folder: Path
     sha256: dict[str, str]
-    """By file name, for run records."""
+    """By path relative to the folder, for run records."""
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,11 @@ def resolve(name: str) -> Weights:
             raise WeightsError(
                 f"unknown model {name!r}; known are {', '.join(models)}, or the path of a folder"
             )
-        found = sorted(folder.rglob("*.safetensors"))
-        if not found:
+        # Configurations count as the weights do: with another one, the same weights make another model.
+        found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
+        if not any(path.suffix == ".safetensors" for path in found):
             raise WeightsError(f"{folder}: holds no .safetensors file; give the folder of a saved model")
-        return Weights(folder, {str(path.relative_to(folder)): sha256(path) for path in found})
+        return Weights(folder, {path.relative_to(folder).as_posix(): sha256(path) for path in found})
     model = models[name]
     problems = _problems(model)
     if problems:
@@ -379,7 +380,7 @@ def _replacing_model(name: str, target: Path, sources: dict[str, str | None]) ->
         _make_folder(part)
         yield part
         files = [
-            WeightFile(str(path.relative_to(part)), sha256(path), path.stat().st_size)
+            WeightFile(path.relative_to(part).as_posix(), sha256(path), path.stat().st_size)
             for path in sorted(part.rglob("*"))
             if path.is_file()
         ]

@@ -157,7 +157,11 @@ def listen(
     with MediaPipeTracker() as tracker:
         person = read_portrait(portrait, tracker, max_size)
     track = speaker_track(speaker, progress=progress)
-    weights = {**files.sha256, **painter.sha256}
+    weights = {  # with the model's name, because each model has files of the same names
+        f"{found.folder.name}/{file}": digest
+        for found in (files, painter)
+        for file, digest in found.sha256.items()
+    }
     job = ListenJob(track, person, _identity(track, person, options, weights))
     store = None if cache is None else Cache(cache)
     with ExitStack() as stack:

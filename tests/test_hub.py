@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from headgen import hub
 from headgen.errors import InputError, WeightsError
 from headgen.fsrt.model import FSRT
+from headgen.listener.latents import WarpCodec
 
 CONTENT = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
 
@@ -61,13 +63,15 @@ def test_the_shipped_manifest_follows_its_schema():
         assert model.embedded or model.source or model.url or model.archive
         for file in model.files:
             assert len(file.sha256) == 64 and file.size > 0
-            assert not model.embedded or file.size <= 30e6
+        assert not model.embedded or sum(file.size for file in model.files) <= 30e6
 
 
 def test_embedded_weights_are_whole_and_small():
     for model in hub.manifest().values():
         if model.embedded:
-            assert hub.resolve(model.name).folder.is_dir()
+            found = hub.resolve(model.name)
+            there = {p.relative_to(found.folder).as_posix() for p in found.folder.rglob("*") if p.is_file()}
+            assert there == {*found.sha256, "README.md"}, "every file is checked, and there is a model card"
     assert sum(f.size for m in hub.manifest().values() if m.embedded for f in m.files) <= 150e6
 
 
@@ -111,6 +115,57 @@ def test_a_folder_of_ones_own(weights, tmp_path):
     found = hub.resolve(str(own))
     assert found.folder == own
     assert found.sha256 == {"model.safetensors": hashlib.sha256(b"mine").hexdigest()}
+    (own / "config.json").write_bytes(b"{}")
+    assert set(hub.resolve(str(own)).sha256) == {"model.safetensors", "config.json"}, "another model"
+
+
+@pytest.fixture
+def pipeline(weights, tmp_path):
+    """A model of several parts: a listener with one part left out, and a manifest that names its files."""
+    folder = weights / "listener"
+    WarpCodec().save_pretrained(folder / "codec")
+    FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(folder / "scheduler")
+    (folder / "README.md").write_text("The model card is no part of the model.")
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".json", ".safetensors")
+    }
+    listed = [
+        {"path": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        for name, content in files.items()
+    ]
+    server = tmp_path / "server" / "listener"
+    shutil.copytree(folder, server)
+    models = yaml.safe_load((weights / "manifest.yaml").read_text())["models"]
+    models["listener"] = {"purpose": "tests", "licence": "Apache-2.0", "files": listed, "embedded": True}
+    models["afar"] = {**models["listener"], "embedded": False, "url": server.as_uri()}
+    (weights / "manifest.yaml").write_text(yaml.safe_dump({"version": 1, "models": models}, sort_keys=False))
+    return files
+
+
+def test_a_model_of_several_parts_is_resolved_and_checked(weights, pipeline):
+    found = hub.resolve("listener")
+    assert set(found.sha256) == set(pipeline) == {
+        "codec/config.json", "codec/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"
+    }  # fmt: skip
+    assert found.sha256["codec/config.json"] == hashlib.sha256(pipeline["codec/config.json"]).hexdigest()
+    assert hub.resolve(str(found.folder)) == found, "a folder of one's own counts the same files"
+    assert WarpCodec.from_pretrained(found.folder / "codec").frames_per_latent == 4
+    assert "listener  [ready]" in str(hub.list_models())
+
+    config = found.folder / "codec" / "config.json"
+    config.write_bytes(config.read_bytes().replace(b"4", b"5"))
+    with pytest.raises(
+        WeightsError, match=r"codec.config\.json has the wrong SHA-256; install headgen again"
+    ):
+        hub.verify("listener")
+
+
+def test_a_model_of_several_parts_is_fetched_whole(weights, pipeline):
+    hub.fetch("afar")
+    found = hub.resolve("afar")
+    assert {name: (found.folder / name).read_bytes() for name in found.sha256} == pipeline
 
 
 def test_fetch_downloads_checks_and_is_done_once(weights):
