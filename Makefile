@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/python demos/reenact_astronaut.py
+	$(BIN)/python demos/listen_astronaut.py
 
 test: setup
 	$(BIN)/python -m pytest
