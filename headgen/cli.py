@@ -68,6 +68,9 @@ COMMANDS: dict[str, Command] = {
     "bench quality": Command(
         "headgen.evaluation.bench_quality:bench", "measure motion, likeness and jitter on real videos"
     ),
+    "bench listener": Command(
+        "headgen.evaluation.bench_listener:bench", "measure a listener on held-out conversations"
+    ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(
         "headgen.evaluation.bench_synth:bench", "how well the face tracker knows synthetic heads"
