@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.utils import BaseOutput
@@ -182,9 +183,7 @@ class ListenerPipeline(DiffusionPipeline):
         if cache is None and chunk < latent_frames:
             cache = self.transformer.new_cache(len(passes) * len(speakers))
         if latents is None:
-            config = self.transformer.config
-            shape = (len(speakers), latent_frames, len(config.places), config.token_width)
-            latents = torch.randn(shape, generator=generator)
+            latents = self.noise(len(speakers), latent_frames, generator)
         latents = latents.to(device, dtype)
         made = []
         for start in range(0, latent_frames, chunk):
@@ -199,6 +198,33 @@ class ListenerPipeline(DiffusionPipeline):
         motions = [self.codec.decode(one) for one in latents] if output_type == "motion" else None
         self.maybe_free_model_hooks()
         return ListenerOutput(latents.float().cpu(), motions)
+
+    def noise(self, batch: int, latent_frames: int, generator: torch.Generator | None) -> Tensor:
+        """(B, F, P, D) of a generator on the CPU."""
+        config = self.transformer.config
+        shape = (batch, latent_frames, len(config.places), config.token_width)
+        return torch.randn(shape, generator=generator)
+
+    @torch.inference_mode()
+    def idle(self, portraits: Tensor, noise: Tensor, steps: int) -> Tensor:
+        """Latents (B, F, P, D) of listeners who are told nothing of a speaker.
+
+        Args:
+            portraits: (B, P, C) tokens.
+            noise: (B, F, P, D), at most as many frames as the network sees at once.
+            steps: denoising steps.
+        """
+        config, passes = self.adapter.config, [(1.0, False, False)]
+        nobody = SpeakerTrack(
+            np.zeros((0, config.audio_width), np.float32),
+            np.zeros((0, config.motion_width), np.float32),
+            np.zeros(0, bool),
+            np.zeros(0, bool),
+        )
+        speakers = [nobody] * len(noise)
+        context, cache, tokens = self.encode(speakers, portraits, noise.shape[1], None, passes)
+        noise = noise.to(self._execution_device, self.transformer.dtype)
+        return self.denoise(noise, context, cache, tokens, passes, 0, steps)
 
     def encode(
         self,

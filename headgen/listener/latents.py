@@ -202,7 +202,12 @@ class WarpCodec(ModelMixin, ConfigMixin):
 
     def decode(self, latents: Tensor) -> FaceMotion:
         """The motion of latents (F, P, D): F * G frames."""
-        frames = rearrange(latents.float().cpu(), "f p (g c) -> (f g) p c", g=self.frames_per_latent).numpy()
+        return self.decode_frames(
+            rearrange(latents.float().cpu(), "f p (g c) -> (f g) p c", g=self.frames_per_latent).numpy()
+        )
+
+    def decode_frames(self, frames: np.ndarray) -> FaceMotion:
+        """The motion of latents that were taken apart into frames (T, P, C)."""
         shape = np.einsum("tpc,pcn->tn", frames[:, 1:], self.basis.cpu().numpy())
         pose = frames[:, 0] * POSE_UNITS
         return FaceMotion(pose.astype(np.float32), shape.reshape(-1, mesh.N_LANDMARKS, 3).astype(np.float32))
