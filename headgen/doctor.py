@@ -17,18 +17,30 @@ __all__ = ["Finding", "Report", "doctor"]
 
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("headgen train", ("lightning", "tensorboard")),
+    "synth": (
+        "headgen synth: data sets of rendered people and of conversations",
+        ("numba", "espeakng_loader", "pyarrow"),
+    ),
     "perceptual": ("the VGG19 loss of headgen train fsrt", ("torchvision",)),
     "studio": ("the studio (comes later)", ("gradio",)),
     "cluster": ("batches on several machines (comes later)", ("ray", "pyarrow")),
-    "speech": ("speech features (come later)", ("librosa", "silero_vad")),
+    "speech": ("wav2vec 2.0 as features of speech", ("torchaudio",)),
     "metrics": ("headgen bench quality", ("torchmetrics", "skimage")),
     "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
-    "synth": ("headgen synth portraits; synthetic speech (comes later)", ("numba", "espeakng_loader")),
     "demo": ("make demo", ("skimage",)),
 }
-"""Extra: what needs it, and the modules it brings."""
+"""Extra: what needs it, and the modules it brings. A module of several extras is asked for by the first."""
 
-_CORE = ("torch", "mediapipe", "numpy", "opencv-contrib-python", "av", "diffusers", "einops", "safetensors")
+_NEEDS = {
+    "headgen reenact": ("fsrt-small",),
+    "headgen listen": ("listener-small", "fsrt-small"),
+}
+"""Models that a command takes by default."""
+
+_CORE = (
+    *("torch", "mediapipe", "numpy", "opencv-contrib-python", "av", "diffusers", "einops", "safetensors"),
+    "silero-vad",
+)
 _CODECS = (("h264", "r"), ("hevc", "r"), ("vp9", "r"), ("av1", "r"), ("libx264", "w"), ("aac", "w"))
 
 
@@ -51,8 +63,14 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether `headgen reenact` can work with the default model."""
+        """Whether nothing is broken."""
         return all(finding.state != "broken" for finding in self.findings)
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """Commands that can work with their default models."""
+        there = {f.name for f in self.findings if f.section == "weights" and f.state == "ok"}
+        return tuple(name for name, models in _NEEDS.items() if self.healthy and there.issuperset(models))
 
     def __str__(self) -> str:
         marks = {"ok": "+", "missing": "-", "broken": "!"}
@@ -64,7 +82,9 @@ class Report:
                 section = finding.section
                 lines.append(f"{section}")
             lines.append(f"  {marks[finding.state]} {finding.name:{width}}{finding.text}")
-        verdict = "ready for: headgen reenact" if self.healthy else "not ready: mend the lines marked with !"
+        verdict = f"ready for: {', '.join(self.ready)}"
+        if not self.healthy:
+            verdict = "not ready: mend the lines marked with !"
         return "\n".join([*lines, verdict])
 
 

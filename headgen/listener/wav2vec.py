@@ -64,7 +64,7 @@ class Wav2VecFeatures(FramedExtractor):
 
 def _base_model() -> torch.nn.Module:
     try:
-        from torchaudio.pipelines import WAV2VEC2_BASE  # type: ignore[import-not-found]
+        from torchaudio.pipelines import WAV2VEC2_BASE
     except (ImportError, OSError) as error:  # OSError: a build for CUDA beside a torch without
         raise MissingExtraError("torchaudio", "speech", "wav2vec 2.0") from error
     try:
