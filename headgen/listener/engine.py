@@ -122,7 +122,8 @@ class PortraitPainter:
         """Encodes the portrait, once."""
         self.engine.prepare([portrait.image], [portrait.landmarks])
         # The mean face at rest, one pixel between the outer corners of its eyes, is where motion counts from.
-        rest = mesh.Pose(np.eye(3), 1.0, np.zeros(3), mesh.mean_face()).project(mesh.mean_face())
+        face = mesh.mean_face().astype(np.float64)
+        rest = mesh.Pose(np.eye(3), 1.0, np.zeros(3), face).project(face)
         self._retarget = Retargeter(portrait.landmarks, rest)
         self._framing = Framing(portrait.landmarks, portrait.image.shape)
 
