@@ -28,6 +28,7 @@ from headgen.evaluation.motion_metrics import (
     ListenerClip,
     listener_differences,
     listener_report,
+    motion_distance,
     motion_scale,
 )
 from headgen.faces.motion import MOTION_NAMES
@@ -186,12 +187,11 @@ def reacts(
         better = FIGURES[figure].better
         sign = -1 if better == "higher" else 1
         aim = figures["ours"][f"{figure}_truth_{part}"].value if better == "truth" else 0.0
+        values = {rival: figures[rival][name].value for rival in RIVALS if rival in figures}
         apart = {
-            rival: abs(figures[rival][name].value - aim)
-            if better == "truth"
-            else sign * figures[rival][name][0]
-            for rival in RIVALS
-            if rival in figures and np.isfinite(figures[rival][name].value)
+            rival: abs(value - aim) if better == "truth" else sign * value
+            for rival, value in values.items()
+            if np.isfinite(value)
         }
         rivals = [differences[rival][name] for rival in apart if rival != "ours"]
         best[name] = {
@@ -218,9 +218,11 @@ def events(
         listener could. ``listed_per_minute``: of the true events. ``ours_above_shuffled``: F1 of ours less
         that with another conversation's speaker.
     """
-    detected = {name: [motion_events(m) for m in motions] for name, motions in systems.items()}
-    detected["truth"] = [motion_events(clip.truth) for clip in clips]
-    lists: dict[str, list[Sequence[Any]]] = {**detected, "second take": [second_take(c, seed) for c in clips]}
+    lists: dict[str, list[Sequence[Any]]] = {
+        name: [motion_events(motion) for motion in motions] for name, motions in systems.items()
+    }
+    lists["truth"] = [motion_events(clip.truth) for clip in clips]
+    lists["second take"] = [second_take(clip, seed) for clip in clips]
     minutes = sum(clip.seconds for clip in clips) / 60
     out: dict[str, Any] = {"tolerance": TOLERANCE}
     for name, kinds in KINDS.items():
@@ -340,14 +342,30 @@ def guidance(
             for name, behaviour in BEHAVIOURS.items()
             if behaviour.condition == condition
         }
-        entry: dict[str, Any] = {"behaviours": behaviours, "fd_pose": {}, "fd_expression": {}}
-        for value, made_so in motions.items():
-            pairs = [ListenerClip(c.speaker, c.truth, m) for c, m in zip(clips, made_so, strict=True)]
-            report = listener_report(pairs, scale=scale, seed=listeners.seed)
-            for name in ("fd_pose", "fd_expression"):
-                entry[name][f"{value:g}"] = report[name]
+        entry: dict[str, Any] = {"behaviours": behaviours}
+        for name, columns in (("fd_pose", slice(0, 3)), ("fd_expression", slice(3, None))):
+            entry[name] = {
+                f"{value:g}": _distance(clips, made_so, scale, columns, listeners.seed)
+                for value, made_so in motions.items()
+            }
         out[condition] = entry
     return {"conversations": len(clips), **out}
+
+
+def _distance(
+    clips: Sequence[HeldOut], motions: Sequence[np.ndarray], scale: np.ndarray, columns: slice, seed: int
+) -> Estimate:
+    """FD as in `listener_report`, of some columns."""
+    each = [
+        motion_distance((clip.truth / scale)[:, columns], (made / scale)[:, columns])
+        for clip, made in zip(clips, motions, strict=True)
+    ]
+    return bootstrap_interval(np.array(each)[:, None], _only, np.random.default_rng(seed))
+
+
+def _only(statistics: np.ndarray) -> np.ndarray:
+    """A mean is its own statistic."""
+    return statistics[..., 0]
 
 
 def _strengthened(
@@ -363,17 +381,13 @@ def _strengthened(
         )
         for value, made in motions.items()
     }
-
-    def mean(statistics: np.ndarray) -> np.ndarray:
-        return statistics[..., 0]
-
     generator = np.random.default_rng(seed)
-    change = bootstrap_difference(each[max(each)], each[min(each)], mean, generator)
+    change = bootstrap_difference(each[max(each)], each[min(each)], _only, generator)
     return {
         "about": behaviour.about,
         "lag": lag / FPS,
         "truth": float(max(by_lag)),
-        "scales": {f"{value:g}": bootstrap_interval(rows, mean, generator) for value, rows in each.items()},
+        "scales": {f"{value:g}": bootstrap_interval(rows, _only, generator) for value, rows in each.items()},
         "change": change,
         "as_expected": change.value > 0,
     }

@@ -54,9 +54,9 @@ def speed(
         progress: told of each turn.
 
     Returns:
-        ``parts``: by name, ``seconds`` by the clock and ``cpu_seconds`` of all threads, each for one second of
-        video, and ``times_real_time``; ``all``: a part's sum at the chosen steps (and the largest picture,
-        with a portrait), one after the other; ``threads``.
+        ``parts``: by name, ``seconds`` by the clock and ``cpu_seconds`` of all threads, each for one second
+        of video, and ``times_real_time``; ``all``: their sum at the chosen steps (and with a portrait the
+        largest picture), one after the other; ``threads``.
     """
     parts: dict[str, tuple[float, Callable[[], Any]]] = {}
     rng = np.random.default_rng(listeners.seed)

@@ -165,7 +165,7 @@ def latent_frames(engine: LatentEngine, plan: Plan) -> np.ndarray:
     results: list[Result] = []
     for segment in plan:
         results.append(engine.render(segment, results[-1] if engine.chained and results else None, no_step))
-    refined = [engine.refine(t, *results[t.index : t.index + 2], no_step) for t in plan.transitions]
+    refined = [engine.refine(t, results[t.index], results[t.index + 1], no_step) for t in plan.transitions]
     pieces = []
     for segment, result in zip(plan, results, strict=True):
         first = segment.start
@@ -221,8 +221,8 @@ def second_take(clip: HeldOut, seed: int) -> list[Act]:
     talk = make_conversation(clip.seed, options["seconds"])
     if tuple(e for e in talk.of("listener") if e.start < clip.seconds) != clip.events:
         raise InputError(
-            f"{clip.data}: conversation {clip.name} is not what its seed gives in this version; make the data "
-            "set anew with `headgen synth listening`"
+            f"{clip.data}: conversation {clip.name} is not what its seed gives in this version; make the "
+            "data set anew with `headgen synth listening`"
         )
     chance = derived_seed(seed, f"second take {clip.name}") % 2**62
     _, acts = listen(talk.speech, talk.speaker, chance, talk.fps, talk.attitude, talk.intensity)

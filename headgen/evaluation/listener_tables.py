@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
@@ -12,8 +13,9 @@ from rich.table import Table
 
 __all__ = ["tables"]
 
-WIDTH = 150
-"""Columns; a narrower terminal breaks lines."""
+WIDTH = 200
+"""Columns, at most; a narrower terminal breaks lines."""
+MOST_PLACES = 4
 
 
 def tables(facts: Mapping[str, Any]) -> str:
@@ -40,34 +42,42 @@ def tables(facts: Mapping[str, Any]) -> str:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(columns[0])
+    table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, four places at most."""
     if value is None:
         return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    if abs(value) < 5 * 10 ** -(MOST_PLACES + 1):
+        return "0"
+    return f"{value:.{min(MOST_PLACES, max(0, digits - 1 - math.floor(math.log10(abs(value)))))}f}"
 
 
 def _interval(estimate: Mapping[str, float | None]) -> str:
     if estimate["value"] is None:
         return "-"
-    low, high = (_number(estimate[end]) for end in ("low", "high"))
-    return f"{_number(estimate['value'])} [{low}, {high}]".replace("[", r"\[")
+    ends = (_number(estimate[end], 2) for end in ("low", "high"))
+    return f"{_number(estimate['value'])} ({'..'.join(ends)})"
 
 
 def _reacts(facts: Mapping[str, Any]) -> Table:
     figures, best = facts["figures"], facts["best"]
-    table = _table("Reacts: motion against the true listeners'", "figure", *figures, "best (* sure)")
-    for name in figures["ours"]:
-        nearest = best.get(name)
+    table = _table(
+        "Reacts: motion against the true listeners'; *: better than every other one beyond chance",
+        "figure", "truth", *figures, "best",
+    )  # fmt: skip
+    for name, nearest in best.items():
+        figure, _, part = name.rpartition("_")
+        aim = figures["ours"].get(f"{figure}_truth_{part}")
         table.add_row(
             name,
+            "" if aim is None else _number(aim["value"]),
             *(_interval(figures[system][name]) for system in figures),
-            "" if nearest is None else nearest["system"] + " *" * nearest["sure"],
+            nearest["system"] + " *" * nearest["sure"],
         )
     return table
 
@@ -101,7 +111,7 @@ def _guidance(facts: Mapping[str, Any]) -> Table:
     scales = list(facts["audio"]["fd_pose"])
     table = _table(
         f"Guidance scales, {facts['conversations']} conversations",
-        "scale of", "figure", "expected", "true listeners", *scales, "last - first", "as expected",
+        "scale of", "figure", "expected", "truth", *scales, "last - first", "as expected",
     )  # fmt: skip
     for condition in ("audio", "motion"):
         entry = facts[condition]
