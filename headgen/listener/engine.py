@@ -289,11 +289,14 @@ def openness(motion: FaceMotion) -> NDArray[np.float64]:
 
 def load_pipeline(folder: Path) -> ListenerPipeline:
     """The listener of a folder of weights, as `ListenerPipeline.save_pretrained` wrote it."""
-    level = diffusers_logging.get_verbosity()
+    level, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()  # it recommends a package that small models do not need
+    diffusers_logging.disable_progress_bar()  # of four small files, and over our own
     try:
         pipeline = ListenerPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
     finally:
         diffusers_logging.set_verbosity(level)
+        if bars:
+            diffusers_logging.enable_progress_bar()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
