@@ -210,7 +210,9 @@ class VideoWriter:
         self.time_base = time_base or _fine_time_base(self.fps)
         self.frames = 0
         self._part = part_path(self.path)
-        self._options = {"crf": str(crf), "preset": preset}
+        # x264's macroblock tree takes in memory that nobody has written, at many widths (262 is one): without
+        # this, the same pictures give other bytes from run to run.
+        self._options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
         self._reformatter = VideoReformatter()
         self._size = (0, 0)  # of the images given; the stream's is even
         self._last_pts = -1

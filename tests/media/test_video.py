@@ -475,3 +475,18 @@ def test_memory_does_not_grow_with_length(tmp_path):
         command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.mp4"), str(count)]
         peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024)
     assert peaks[1] - peaks[0] < 40, f"{peaks} MB"  # 540 frames more would be 500 MB
+
+
+@pytest.mark.parametrize("size", [(262, 340), (260, 344)])
+def test_the_same_pictures_give_the_same_bytes(tmp_path, size):
+    rng = np.random.default_rng(0)
+    rough = rng.integers(0, 255, (30, 30, 3), np.uint8).repeat(12, 0).repeat(9, 1)
+    width, height = size
+    written = set()
+    for k in range(8):
+        _elsewhere = rng.integers(0, 255, (1 + k % 5, 100_000), np.uint8)  # memory that is not clean
+        with VideoWriter(tmp_path / "out.mp4", 25) as writer:
+            for shift in range(4):
+                writer.write(np.ascontiguousarray(np.roll(rough, 3 * shift, 1)[:height, :width]))
+        written.add((tmp_path / "out.mp4").read_bytes())
+    assert len(written) == 1
