@@ -6,6 +6,7 @@ listener in segments and the pictures go straight to the writer. Memory hardly g
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen import hub
-from headgen.errors import InputError
+from headgen.errors import InputError, WeightsError
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.listener.engine import (
@@ -31,7 +32,8 @@ from headgen.listener.engine import (
     Long,
     Precision,
 )
-from headgen.listener.gen import Guidance
+from headgen.listener.gen import Guidance, ListenerPipeline
+from headgen.listener.latents import FRAMES_PER_LATENT
 from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.media.image import side_by_side
@@ -127,7 +129,7 @@ def listen(
 
     Raises:
         InputError: a file or an option that cannot be used.
-        WeightsError: an unknown model, or weights that are missing or damaged.
+        WeightsError: an unknown model, one that is no listener, or weights that are missing or damaged.
     """
     begun = time.perf_counter()
     speaker, portrait, output = Path(speaker), Path(portrait), Path(output)
@@ -148,6 +150,7 @@ def listen(
     for path in outputs:
         check_output(path, suffixes=VIDEO_SUFFIXES, inputs=[speaker, portrait])
     files, painter = hub.resolve(model), hub.resolve(PAINTER)
+    _check_listener(model, files.folder)
     info = speaker_info(speaker)
     if layout == "side-by-side" and not info.has_video:
         raise InputError(f"{speaker}: has no picture to show beside the listener; use --layout single")
@@ -162,6 +165,11 @@ def listen(
         for found in (files, painter)
         for file, digest in found.sha256.items()
     }
+    told: dict[str, Any] = {
+        "layout": layout, "frame": frame, "long": long, "steps": steps, "audio_scale": audio_scale,
+        "motion_scale": motion_scale, "takes": takes, "max_size": max_size, "precision": precision,
+        "device": device,
+    }  # fmt: skip
     job = ListenJob(track, person, _identity(track, person, options, weights))
     store = None if cache is None else Cache(cache)
     with ExitStack() as stack:
@@ -171,19 +179,18 @@ def listen(
         else:
             engine = ListenEngine(options)
         for k, path in enumerate(outputs):
+            started = time.perf_counter()
             own = seed if takes == 1 else derived_seed(seed, f"take {k + 1}")
             pictures = run(plan(len(track), long, own), engine, job, cache=store, progress=progress)
             _write(path, pictures, speaker, info.has_audio, layout, model)
-    seconds = time.perf_counter() - begun
-    told: dict[str, Any] = {
-        "layout": layout, "frame": frame, "long": long, "steps": steps, "audio_scale": audio_scale,
-        "motion_scale": motion_scale, "takes": takes, "max_size": max_size, "precision": precision,
-        "device": device,
-    }  # fmt: skip
-    records = []
-    try:
-        for k, path in enumerate(outputs):
-            records.append(
+            notes = {
+                "frames": len(track),
+                "take": k + 1,
+                "frames with the speaker's face": int(track.seen.sum()),
+                "frames with sound": int(track.heard.sum()),
+                "seconds": round(time.perf_counter() - started, 2),
+            }
+            try:
                 write_run_record(
                     path,
                     command="listen",
@@ -192,21 +199,13 @@ def listen(
                     weights=weights,
                     options=told,
                     seed=seed,
-                    notes={
-                        "frames": len(track),
-                        "take": k + 1,
-                        "frames with the speaker's face": int(track.seen.sum()),
-                        "frames with sound": int(track.heard.sum()),
-                        "seconds": round(seconds, 2),
-                    },
+                    notes=notes,
                 )
-            )
-    except BaseException:
-        for path in outputs:  # an output without its record would not say what it is
-            path.unlink(missing_ok=True)
-            record_path(path).unlink(missing_ok=True)
-        raise
-    return Listening(outputs, records, len(track), seconds)
+            except BaseException:  # an output without its record would not say what it is
+                path.unlink(missing_ok=True)
+                record_path(path).unlink(missing_ok=True)
+                raise
+    return Listening(outputs, list(map(record_path, outputs)), len(track), time.perf_counter() - begun)
 
 
 def plan(frames: int, long: Long, seed: int) -> Plan:
@@ -218,7 +217,21 @@ def plan(frames: int, long: Long, seed: int) -> Plan:
         seed: of the video.
     """
     overlap = 0 if long == "causal" else OVERLAP
-    return plan_segments(frames, SEGMENT, overlap, seed, multiple=OVERLAP // 6)
+    return plan_segments(frames, SEGMENT, overlap, seed, multiple=FRAMES_PER_LATENT)
+
+
+def _check_listener(model: str, folder: Path) -> None:
+    """Raises WeightsError if a folder of weights holds something else."""
+    index = folder / "model_index.json"
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found != ListenerPipeline.__name__:
+        raise WeightsError(
+            f"model {model}: is no listener; give listener-small, or the folder model/ that "
+            "`headgen train listener-gen` wrote"
+        )
 
 
 def _identity(track: SpeakerTrack, person: Portrait, options: ListenOptions, weights: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ SECONDS, COUNT = 3.0, 3
 
 @pytest.fixture(autouse=True, scope="module")
 def few_conversations():
-    """A codec of two conversations; its making is not what is tested."""
+    """A codec of two conversations, and one head for all: their making is not what is tested."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listening, "head_model", lru_cache(listening.head_model))
         patch.setattr(listening, "CODEC_CONVERSATIONS", 2)
         yield
 
