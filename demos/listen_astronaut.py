@@ -3,7 +3,7 @@
     make demo
 
 Writes to demos/out/: the portrait (source.png) and the video (listener.mp4) with its run record, speaker and
-listener side by side with the speaker's sound.
+listener side by side, heads only, with the speaker's sound.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def run(model: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     portrait, output = folder / "source.png", folder / "listener.mp4"
     write_image(portrait, astronaut())
-    result = headgen.listen(SPEAKER, portrait, output, model=model, layout="side-by-side", progress=tell)
+    result = headgen.listen(
+        SPEAKER, portrait, output, model=model, layout="side-by-side", frame="crop", progress=tell
+    )
     print(f"\n{result}")
     print(f"run record: {result.records[0]}")
 
