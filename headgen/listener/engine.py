@@ -25,7 +25,7 @@ from headgen.faces.retarget import Retargeter
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.listener.gen import Guidance, ListenerPipeline
-from headgen.listener.latents import CHANNELS, FaceMotion, WarpCodec
+from headgen.listener.latents import CHANNELS, FaceMotion, WarpCodec, soften_joints
 from headgen.listener.track import SpeakerTrack
 from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
@@ -199,11 +199,12 @@ class LatentEngine:
             callback_on_step_end=stepped,
             output_type="latent",
         ).latents
-        result = {"latents": made[0].numpy()}
-        if self.chained:
-            known = made if past is None else torch.cat([past, made], 1)
-            result["past"] = known[0, -self.pipeline.past_latents :].contiguous().numpy()
-        return result
+        before = None if previous is None else previous["past"]
+        latents = soften_joints(made[0].numpy(), before)
+        if not self.chained:
+            return {"latents": latents}
+        known = latents if before is None else np.concatenate([before, latents])
+        return {"latents": latents, "past": np.ascontiguousarray(known[-self.pipeline.past_latents :])}
 
     def opening_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise (1, F, P, D) for a video's first segment.

@@ -39,6 +39,8 @@ FRAMES_PER_LATENT = 4
 POSE_NAMES = ("yaw", "pitch", "roll", "x", "y", "zoom")
 POSE_UNITS = np.array([2.0, 2.0, 2.4, 0.16, 0.05, 0.01])
 """What counts as one in the head's latents: degrees, outer-eye distances, and log of size."""
+LARGEST_STEP = 0.5
+"""Of a joint, in latents, that is taken out."""
 _OUTLINES: dict[str, tuple[int, ...]] = {
     "brow_right": mesh.BROW_RIGHT,
     "brow_left": mesh.BROW_LEFT,
@@ -117,6 +119,32 @@ def motion_of_landmarks(landmarks: np.ndarray, rest: np.ndarray) -> FaceMotion:
         poses.append([*turn, *shift, np.log(now.scale / first.scale)])
         shapes.append((now.frontal - own.frontal) / unit)
     return FaceMotion(np.array(poses, np.float32), np.array(shapes, np.float32))
+
+
+def soften_joints(latents: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """Takes the small steps out of the joints of latent frames, looking back only.
+
+    Our design: a latent frame is made before the next one, and does not know where that begins; Avatar Forcing
+    (arXiv 2601.00664) warns of the jitter. What a joint steps by, beyond what the frames on both sides move, is
+    carried into the later latent frame and fades there. A blink steps by more than `LARGEST_STEP` and stays.
+
+    Args:
+        latents: (F, P, D).
+        before: (N, P, D) latents that they follow, of which the last one counts.
+
+    Returns:
+        (F, P, D), a new array.
+    """
+    size = FRAMES_PER_LATENT
+    known = latents if before is None else np.concatenate([before[-1:], latents])
+    frames = rearrange(known, "f p (g c) -> (f g) p c", g=size).copy()
+    fade = (1 - np.arange(1, size + 1) / (size + 1))[:, None, None].astype(frames.dtype)
+    for k in range(size, len(frames), size):
+        moved = (frames[k - 1] - frames[k - 2] + frames[k + 1] - frames[k]) / 2
+        step = (frames[k] - frames[k - 1] - moved).clip(-LARGEST_STEP, LARGEST_STEP)
+        frames[k : k + size] -= fade * step
+    softened = rearrange(frames, "(f g) p c -> f p (g c)", g=size)
+    return softened[len(known) - len(latents) :]
 
 
 def part_landmarks() -> tuple[np.ndarray, ...]:
