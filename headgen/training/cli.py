@@ -1,4 +1,4 @@
-"""``headgen train fsrt --config configs/train/NAME.yaml``: the door to Lightning, which is an extra."""
+"""``headgen train TARGET --config configs/train/NAME.yaml``: the door to Lightning, which is an extra."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ __all__ = ["train"]
 
 
 def train(arguments: Sequence[str] | None = None) -> None:
-    """Train FSRT by a configuration: ``vox256`` (the paper's recipe), ``small`` (embedded) or ``debug``.
+    """Train a model by a configuration, which says which one.
+
+    FSRT: ``vox256`` (the paper's recipe), ``small`` (embedded) or ``debug``. The listener: ``listener-small``
+    (embedded) or ``listener-debug``.
 
     The output folder gets ``checkpoints/`` (with ``last.ckpt``), ``logs/`` (CSV and TensorBoard, one version
-    per run), ``samples/`` (contact sheets) and ``model/`` (the exported model).
+    per run), ``samples/`` (contact sheets, and videos of listeners) and ``model/`` (the exported model).
 
     Args:
         arguments: LightningCLI's options, for example ``["--config", "configs/train/debug.yaml"]``; the

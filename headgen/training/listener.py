@@ -29,12 +29,14 @@ from headgen.evaluation.motion_metrics import ListenerClip, listener_report, mot
 from headgen.faces import mesh
 from headgen.faces.motion import motion_coefficients
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition
+from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 from headgen.listening import clip_names, read_clip
 from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.listener_samples import ListenerSamples
 
 Batch = dict[str, Tensor]
 
@@ -139,7 +141,7 @@ class ListenerGenModule(L.LightningModule):
     """Trains `ListenerTransformer` and `CTMAdapter`; what is exported is their moving average.
 
     Args:
-        data: folder of the training set, whose codec the model shares.
+        data: folder of the training set, whose codec the model shares; that of the data module by default.
         width: of the transformer.
         layers: blocks of the transformer.
         heads: of its attention.
@@ -155,11 +157,13 @@ class ListenerGenModule(L.LightningModule):
         sampled: conversations of the validation set that listeners are made for; 0 for none.
         sampling_steps: denoising steps of these.
         init: folder of a pipeline to start from.
+        samples: whether each validation writes a video of one of the listeners, beside the true one.
+        portrait: photograph that they are drawn on; a rendered head by default (the ``synth`` extra).
     """
 
     def __init__(
         self,
-        data: str,
+        data: str = "",
         width: int = 192,
         layers: int = 6,
         heads: int = 8,
@@ -175,30 +179,63 @@ class ListenerGenModule(L.LightningModule):
         sampled: int = 12,
         sampling_steps: int = 8,
         init: str = "",
+        samples: bool = True,
+        portrait: str = "",
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         if init:
-            start = ListenerPipeline.from_pretrained(init)
-            transformer, adapter, codec = start.transformer, start.adapter, start.codec
+            start = load_pipeline(Path(init))
+            transformer, adapter, self.codec = start.transformer, start.adapter, start.codec.train()
         else:
-            codec = WarpCodec.from_pretrained(Path(data) / "codec")
+            self.codec = WarpCodec()  # the data's, once it is known
             transformer = ListenerTransformer(
-                width=width, heads=heads, layers=layers, token_width=codec.token_width,
-                frames_per_latent=codec.frames_per_latent, places=places().tolist(), window=window,
+                width=width, heads=heads, layers=layers, token_width=self.codec.token_width,
+                frames_per_latent=self.codec.frames_per_latent, places=places().tolist(), window=window,
                 portrait_width=CHANNELS,
             )  # fmt: skip
             adapter = CTMAdapter(
                 base_width=width, layers=list(range(layers)), width=adapter_width,
-                frames_per_latent=codec.frames_per_latent,
+                frames_per_latent=self.codec.frames_per_latent,
             )  # fmt: skip
         self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
         if train == "adapter":
             self.model["transformer"].requires_grad_(False)
         self.average_model = copy.deepcopy(self.model).requires_grad_(False)
-        self.codec = codec
-        self.register_buffer("importance", importance(codec))
-        self._truths: list[ListenerClip] = []
+        self.register_buffer("importance", torch.ones(len(PARTS), CHANNELS))
+        self.sample: tuple[Tensor, Tensor] | None = None
+        """True and made latents (F, P, D) of the conversation that the last validation measured first."""
+        if data:
+            self.learn_from(Path(data))
+
+    def setup(self, stage: str) -> None:
+        """Takes the codec from the data module, unless a folder was named."""
+        if not self.hparams.data:
+            self.learn_from(self.trainer.datamodule.folder)  # type: ignore[attr-defined]
+
+    def learn_from(self, folder: Path) -> None:
+        """Takes the codec of a data set.
+
+        Raises:
+            InputError: there is none, or the model to start from has another one.
+        """
+        if not (folder / "codec" / "config.json").is_file():
+            raise InputError(
+                f"{folder}: no conversations to train on; make some with `headgen synth listening`"
+            )
+        found = WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
+        if self.hparams.init and not torch.equal(found.basis, self.codec.basis.cpu()):
+            raise InputError(
+                f"{self.hparams.init}: its latents are not those of {folder}; go on with the data set that "
+                "it was trained on, or start anew"
+            )
+        self.folder = folder
+        self.codec.load_state_dict(found.state_dict())
+        self.importance.copy_(importance(self.codec))
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """Pictures of what validation makes."""
+        return [ListenerSamples(self.hparams.portrait)] if self.hparams.samples else []
 
     @property
     def exported(self) -> ListenerPipeline:
@@ -292,7 +329,7 @@ class ListenerGenModule(L.LightningModule):
 
     def measure(self) -> dict[str, float]:
         """`WATCHED` figures of listeners made for the first conversations of the validation set."""
-        folder = Path(self.hparams.data)
+        folder = self.folder
         frames = int(self.model["transformer"].config.window)
         rows = frames * self.codec.frames_per_latent
         clips = [read_clip(folder, n) for n in clip_names(folder, "val")[: self.hparams.sampled]]
@@ -308,6 +345,7 @@ class ListenerGenModule(L.LightningModule):
             num_inference_steps=self.hparams.sampling_steps,
             generator=torch.Generator().manual_seed(0),
         ).latents
+        self.sample = torch.from_numpy(clips[0].latents[:frames]), made[0]
         pairs = []
         for clip, latents in zip(clips, made, strict=True):
             truth = torch.from_numpy(clip.latents[:frames])

@@ -116,7 +116,7 @@ def run(options: Sequence[str]) -> L.Trainer:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "headgen train fsrt"},
+            parser_kwargs={"prog": "headgen train TARGET"},
             auto_configure_optimizers=False,
         )
     except ValueError as error:

@@ -1,0 +1,221 @@
+"""Training of the listener: the shipped recipe for a few real steps, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny_listener import made_up_motion, made_up_speaker, tiny_codec
+
+from headgen import cli, listen
+from headgen.errors import InputError
+from headgen.faces.motion import motion_coefficients
+from headgen.listener.engine import load_pipeline
+from headgen.media import VideoReader, write_image
+from headgen.media.tensors import write_tensors
+from headgen.training import listener_samples
+from headgen.training.listener import ListenerGenModule, ListeningClips, ListeningData, importance
+from headgen.training.trainer_cli import run
+
+DEBUG = "configs/train/listener-debug.yaml"
+LATENTS, CLIPS = 20, 10  # the last clip is of the validation set
+
+
+def write_conversations(folder):
+    """A data set of made-up listeners and noise."""
+    codec = tiny_codec()
+    codec.save_pretrained(folder / "codec")
+    (folder / "clips").mkdir()
+    for k in range(CLIPS):
+        motion, track = made_up_motion(4 * LATENTS, seed=k), made_up_speaker(4 * LATENTS, seed=k)
+        arrays = {
+            "latents": codec.encode(motion).numpy().astype(np.float16),
+            "audio": track.audio.astype(np.float16),
+            "motion": track.motion.astype(np.float16),
+            "seen": track.seen,
+            "speaker": motion_coefficients(made_up_motion(4 * LATENTS, seed=100 + k).landmarks()),
+        }
+        write_tensors(folder / "clips" / f"{k:05d}.safetensors", arrays, {})
+        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps({"seed": k}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory):
+    return write_conversations(tmp_path_factory.mktemp("conversations"))
+
+
+def train(data, output, steps, *more):
+    """The debug recipe, validated at its end; the exit code."""
+    words = ["--config", DEBUG, "--data.data", data, "--output", output, "--trainer.max_steps", steps]
+    words += ["--trainer.val_check_interval", 2, "--checkpoint_every", 2, *more]
+    return cli.main(["train", "listener-gen", *map(str, words)])
+
+
+def logged(output, name):
+    """Values of a figure by step."""
+    rows = [row for log in (output / "logs").rglob("metrics.csv") for row in csv.DictReader(log.open())]
+    return sorted((int(row["step"]), float(row[name])) for row in rows if row.get(name))
+
+
+def weights(folder, part):
+    return getattr(load_pipeline(folder), part).state_dict()
+
+
+@pytest.fixture(scope="module")
+def trained(conversations, tmp_path_factory):
+    output = tmp_path_factory.mktemp("run") / "out"
+    assert train(conversations, output, 4) == 0
+    return output
+
+
+def test_the_debug_recipe_trains_measures_and_exports(trained, conversations):
+    assert [step for step, _ in logged(trained, "train/place")] == [0, 1, 2, 3]
+    for name in ("val/place", "val/fd_pose", "val/rpcc_within_expression"):
+        assert [step for step, _ in logged(trained, name)] == [1, 3], name
+    pipeline = load_pipeline(trained / "model")
+    assert torch.equal(pipeline.codec.basis, tiny_codec().basis)
+    gates = [p for name, p in pipeline.adapter.named_parameters() if name.endswith("gate")]
+    assert gates and all(gate != 0 for gate in gates)
+    assert pipeline.scheduler.config.shift == 3.0 and not (trained / "samples").exists()
+
+
+def test_a_stopped_training_goes_on(trained, conversations):
+    assert train(conversations, trained, 6, "--ckpt_path", "last") == 0
+    assert [step for step, _ in logged(trained, "train/place")] == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_was_trained_listens(trained, tmp_path):
+    """To ten frames of sound, on the astronaut."""
+    from skimage.data import astronaut
+
+    write_image(tmp_path / "face.png", np.ascontiguousarray(astronaut()[:256, 96:352]))
+    with av.open(str(tmp_path / "voice.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        wave = (8000 * np.sin(np.arange(6400) * 0.2)).astype(np.int16)
+        block = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+        block.sample_rate, block.pts, block.time_base = 16000, 0, Fraction(1, 16000)
+        container.mux([*stream.encode(block), *stream.encode(None)])
+    done = listen(
+        tmp_path / "voice.wav", tmp_path / "face.png", tmp_path / "out.mp4", model=str(trained / "model")
+    )
+    assert done.frames == 10
+
+
+def test_the_adapter_alone_learns_on_a_base_that_stays(trained, conversations, tmp_path, monkeypatch):
+    from skimage.data import astronaut
+
+    monkeypatch.setattr(listener_samples, "MOST_FRAMES", 6)
+    write_image(tmp_path / "face.png", np.ascontiguousarray(astronaut()[:256, 96:352]))
+    init = trained / "model"
+    options = {"init": init, "train": "adapter", "samples": "true", "portrait": tmp_path / "face.png"}
+    words = [word for name, value in options.items() for word in (f"--model.{name}", value)]
+    assert train(conversations, tmp_path / "out", 2, *words) == 0
+    before, after = (weights(folder, "transformer") for folder in (init, tmp_path / "out" / "model"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    before, after = (weights(folder, "adapter") for folder in (init, tmp_path / "out" / "model"))
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(changed) > 0.9 * len(before)
+    # And the validation shows the true listener beside the made one.
+    with VideoReader(tmp_path / "out" / "samples" / "0000002_val.mp4") as reader:
+        pictures = [frame.image for frame in reader]
+    height, width = pictures[0].shape[:2]
+    assert len(pictures) == 6 and abs(width - 2 * height) <= 2
+    assert np.abs(pictures[5][:, : width // 2].astype(int) - pictures[0][:, : width // 2]).max() > 20
+    assert (tmp_path / "out" / "samples" / "0000002_val.png").is_file()
+
+
+def test_without_a_portrait_a_rendered_head_stands_in():
+    pytest.importorskip("numba", reason="the synth extra is not installed")
+    from headgen.faces.tracker import MediaPipeTracker
+
+    person = listener_samples.rendered_portrait()
+    with MediaPipeTracker() as tracker:
+        found = tracker.track(person.image, still=True)
+    apart = np.linalg.norm((found.landmarks - person.landmarks)[:, :2], axis=1)
+    assert np.median(apart) < 0.08 * found.eye_distance
+
+
+def test_the_folder_may_be_named_for_the_module_too(conversations, tmp_path):
+    module = ListenerGenModule(str(conversations), width=64, heads=2, layers=2, window=12)
+    assert torch.equal(module.codec.basis, tiny_codec().basis)
+    assert module.exported.codec is module.codec
+    other = tmp_path / "other"
+    other.mkdir()
+    write_conversations(other)
+    words = ["--model.data", other, "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0]
+    run(["--config", DEBUG, *map(str, ["--data.data", conversations, "--output", tmp_path / "o", *words])])
+    assert (tmp_path / "o" / "model" / "model_index.json").is_file()
+
+
+def test_data_that_is_not_there_or_of_another_codec_is_named(conversations, trained, tmp_path, capsys):
+    assert train(tmp_path / "none", tmp_path / "out", 1) == 2
+    assert "headgen synth listening" in " ".join(capsys.readouterr().err.split())
+    other = tmp_path / "other"
+    other.mkdir()
+    write_conversations(other)
+    codec = tiny_codec()
+    codec.basis.mul_(2)
+    codec.save_pretrained(other / "codec")
+    with pytest.raises(InputError, match="its latents are not those of"):
+        ListenerGenModule(str(other), init=str(trained / "model"))
+    with pytest.raises(InputError, match="shorter than 21 latent frames"):
+        ListeningClips(conversations, "train", 21, 8)
+
+
+def test_a_stretch_is_a_function_of_its_number(conversations):
+    clips = ListeningClips(conversations, "train", 6, 10, seed=3)
+    a, b = clips[5], ListeningClips(conversations, "train", 6, 10, seed=3)[5]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert a["latents"].shape == (6, 10, 24) and a["audio"].shape == (10 + 24, 84)
+    assert not torch.equal(a["latents"], clips[6]["latents"])
+    assert not torch.equal(a["latents"], ListeningClips(conversations, "train", 6, 10, seed=4)[5]["latents"])
+
+
+def test_before_the_beginning_of_a_conversation_all_is_unknown(conversations):
+    clips = ListeningClips(conversations, "val", LATENTS, 10)
+    item = clips[0]  # a stretch as long as the conversation
+    assert not item["heard"][:10].any() and item["heard"][10:].all()
+    assert not item["audio"][:10].any() and item["audio"][10:].any(1).all()
+
+
+def test_the_stream_goes_on_where_a_resumed_run_stopped(conversations):
+    class Stopped:
+        global_step = 3
+
+    data = ListeningData(str(conversations), latent_frames=6, batch_size=2, lead=10)
+    batches = iter(data.train_dataloader())
+    batch = [next(batches) for _ in range(4)][3]
+    data.trainer = Stopped()
+    assert torch.equal(next(iter(data.train_dataloader()))["latents"], batch["latents"])
+
+
+def test_the_loss_counts_what_is_noisy_and_moves_the_face(conversations):
+    module = ListenerGenModule(str(conversations), width=64, heads=2, layers=1, window=12, adapter_width=32)
+    assert importance(module.codec).shape == (10, 6) and module.importance.mean() == pytest.approx(1, abs=0.3)
+    data = ListeningData(str(conversations), latent_frames=12, batch_size=4)
+    batch = next(iter(data.val_dataloader()))
+
+    def loss(seed):
+        return module.loss(module.model, batch, torch.Generator().manual_seed(seed))
+
+    first = loss(0)
+    assert set(first) == {"place", "change"} and all(v > 0 for v in first.values())
+    assert all(torch.equal(first[name], loss(0)[name]) for name in first)
+    assert not torch.equal(first["place"], loss(1)["place"])
+    first["place"].backward()
+    assert module.model["transformer"].latents_out.weight.grad.abs().sum() > 0
+
+
+def test_the_shipped_recipes_name_options_that_there_are():
+    for path in (DEBUG, "configs/train/listener-small.yaml"):
+        config = yaml.safe_load(Path(path).read_text())
+        ListeningData(**config["data"]["init_args"])
+        assert config["model"]["init_args"]["total"] == config["trainer"]["max_steps"]
