@@ -125,9 +125,9 @@ def soften_joints(latents: np.ndarray, before: np.ndarray | None = None) -> np.n
     """Takes the small steps out of the joints of latent frames, looking back only.
 
     Our design: a latent frame is made before the next one, and does not know where that begins; Avatar
-    Forcing (arXiv 2601.00664) warns of the jitter. What a joint steps by, beyond what the frames on both sides
-    move, is carried into the later latent frame and fades there. A blink steps by more than `LARGEST_STEP` and
-    stays.
+    Forcing (arXiv 2601.00664) warns of the jitter. What a joint steps by, beyond what the frames on both
+    sides move, is carried into the later latent frame and fades there. A blink steps by more than
+    `LARGEST_STEP` and stays.
 
     Args:
         latents: (F, P, D).
