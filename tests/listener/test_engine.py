@@ -1,0 +1,124 @@
+"""The listener in segments: causal, in any order the same, on one clock with the speaker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_listener import WINDOW, made_up_speaker, tiny_pipeline
+
+from headgen.faces import mesh
+from headgen.faces.portrait import Portrait
+from headgen.fsrt.small import FSRTSmall
+from headgen.listener.engine import LatentEngine, ListenEngine, ListenJob, ListenOptions
+from headgen.listener.latents import FRAMES_PER_LATENT
+from headgen.listener.track import joined
+from headgen.scheduler import plan_segments, run
+
+SEGMENT, OVERLAP = 24, 8
+FRAMES = 45  # no whole number of latent frames
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    """Noise with a face in it, so that whatever moves shows; and no tracker is needed."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (40, 40, 3), np.uint8).repeat(5, 0).repeat(5, 1)
+    points = mesh.Pose(np.eye(3), 60.0, np.array([100.0, 100.0, 0.0]), mesh.mean_face()).project(
+        mesh.mean_face()
+    )
+    return Portrait("noise", image, points.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An untrained listener, and an untrained painter."""
+    path = tmp_path_factory.mktemp("engine")
+    tiny_pipeline().save_pretrained(path / "listener")
+    FSRTSmall().save_pretrained(path / "painter")
+    return path
+
+
+def engine_of(folder, **options):
+    return ListenEngine(ListenOptions(folder / "listener", folder / "painter", steps=2, **options))
+
+
+def plan(long, frames=FRAMES):
+    overlap = 0 if long == "causal" else OVERLAP
+    return plan_segments(frames, SEGMENT, overlap, 0, FRAMES_PER_LATENT)
+
+
+def pictures(engine, track, portrait, **options):
+    job = ListenJob(track, portrait, "test")
+    frames = list(run(plan(engine.options.long, len(track)), engine, job, **options))
+    assert [index for index, _ in frames] == list(range(len(track)))
+    return [picture for _, picture in frames]
+
+
+def test_one_picture_a_frame_of_the_speaker(folder, portrait):
+    engine = engine_of(folder)
+    shown = pictures(engine, made_up_speaker(FRAMES), portrait)
+    assert len(shown) == FRAMES and {p.shape for p in shown} == {portrait.image.shape}
+    assert any((p != shown[0]).any() for p in shown)
+    square = pictures(engine_of(folder, whole=False), made_up_speaker(5), portrait)[0]
+    assert square.shape[0] == square.shape[1]
+
+
+def test_segments_come_in_any_order(folder, portrait):
+    engine, track = engine_of(folder), made_up_speaker(FRAMES)
+    forward, backward = (pictures(engine, track, portrait, order=o) for o in ("forward", "reversed"))
+    assert all(np.array_equal(a, b) for a, b in zip(forward, backward, strict=True))
+
+
+@pytest.mark.parametrize("long", ["segments", "causal"])
+def test_another_speaker_from_t_on_leaves_the_pictures_before(folder, portrait, long):
+    """To the bit: in `causal` up to t's latent frame, in `segments` up to the last full segment before t."""
+    track, other, t = made_up_speaker(FRAMES), made_up_speaker(FRAMES, 7), 34
+    engine = engine_of(folder, long=long)
+    before = pictures(engine, track, portrait)
+    after = pictures(engine, joined([track[:t], other[t:]]), portrait)
+    if long == "causal":
+        same = t // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    else:
+        same = max(s.stop for s in plan(long).segments if s.stop <= t) - OVERLAP
+    assert same > SEGMENT // 2
+    assert all(np.array_equal(a, b) for a, b in zip(before[:same], after[:same], strict=True))
+    assert any((a != b).any() for a, b in zip(before[t:], after[t:], strict=True))
+
+
+def latents_of(long, track, frames):
+    """Latents of all segments one after the other, of the engine without a painter."""
+    engine = LatentEngine(tiny_pipeline(), long, 2)
+    engine.attend(track, engine.pipeline.codec.portrait_tokens(mesh.mean_face() * [80, -80, -80]))
+    results, shares = [], []
+    for segment in plan(long, frames).segments:
+        previous = results[-1] if results and engine.chained else None
+        results.append(engine.render(segment, previous, shares.append))
+    return engine, results, shares
+
+
+def test_a_chain_is_bounded_and_tells_its_progress():
+    engine, results, shares = latents_of("causal", made_up_speaker(120), 120)
+    assert [len(r["latents"]) for r in results] == [SEGMENT // FRAMES_PER_LATENT] * 5
+    assert max(len(r["past"]) for r in results) == WINDOW - 1 == engine.pipeline.past_latents
+    assert max(shares) == 1 and shares.count(1.0) == len(results)
+
+
+def test_after_the_end_of_the_speaker_nothing_is_heard():
+    engine, results, _ = latents_of("segments", made_up_speaker(FRAMES), FRAMES)
+    assert len(engine.frames(results[-1]["latents"])) >= FRAMES - plan("segments").segments[-1].start
+    rest = engine.heard_until(FRAMES + 3)
+    assert len(rest) == FRAMES + 3 and not rest.heard[-3:].any() and not rest.seen[-3:].any()
+
+
+def test_a_transition_leads_from_one_segment_to_the_next():
+    engine, results, _ = latents_of("segments", made_up_speaker(FRAMES), FRAMES)
+    transition = plan("segments").transitions[0]
+    joint = engine.frames(engine.refine(transition, *results[:2], lambda _: None)["latents"])
+    left, right = (
+        engine.frames(results[0]["latents"])[-OVERLAP:], engine.frames(results[1]["latents"])[:OVERLAP],
+    )  # fmt: skip
+    assert joint.shape == left.shape
+    low, high = np.minimum(left, right) - 1e-6, np.maximum(left, right) + 1e-6
+    assert ((low <= joint) & (joint <= high)).all()
+    near_left, near_right = np.abs(joint - left).mean((1, 2)), np.abs(joint - right).mean((1, 2))
+    assert near_left[0] < 0.1 * near_right[0] and near_right[-1] < 0.1 * near_left[-1]
