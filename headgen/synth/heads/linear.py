@@ -85,8 +85,8 @@ class LinearFace:
         """Where the head is.
 
         Returns:
-            (T, 6) float32: yaw, pitch, roll in degrees as `headgen.faces.motion.head_angles` counts them, x to
-            the right and y down in outer-eye distances, and the log of its size in the picture.
+            (T, 6) float32: yaw, pitch, roll in degrees as `headgen.faces.motion.head_angles` counts them, x
+            to the right and y down in outer-eye distances, and the log of its size in the picture.
         """
         transform = Bones.of(motion).transforms[:, 2].astype(np.float64)
         place = transform[..., :3] @ self.centre + transform[..., 3] - self.centre
