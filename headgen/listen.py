@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -245,7 +245,7 @@ def _identity(track: SpeakerTrack, person: Portrait, options: ListenOptions, wei
 
 def _write(
     output: Path,
-    pictures: Iterator[tuple[int, NDArray[np.uint8]]],
+    pictures: Generator[tuple[int, NDArray[np.uint8]], None, None],
     speaker: Path,
     has_audio: bool,
     layout: Layout,

@@ -8,7 +8,7 @@ frame shows are not looked at. `stream_speaker` holds about a second at a time, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, repeat
@@ -194,7 +194,7 @@ def _faces(info: SpeakerInfo, tracker: FaceTracker) -> Iterator[np.ndarray]:
             yield landmarks
 
 
-def shown_pictures(path: str | Path) -> Iterator[np.ndarray]:
+def shown_pictures(path: str | Path) -> Generator[np.ndarray, None, None]:
     """The picture (H, W, 3) that belongs to every frame of the track; without end, the last one stays."""
     with VideoReader(path) as reader:
         for frame in _shown(reader):

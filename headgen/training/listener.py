@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
@@ -42,6 +42,9 @@ Batch = dict[str, Tensor]
 
 SHIFT = 3.0
 """Of the noise levels that are sampled at: more steps where there is much noise."""
+NOISE_CENTRE, NOISE_SPREAD = 1.8, 1.6
+"""Of the noise levels that are trained at, in logits. Motion is even over many frames, so that there is much
+to tell from it even where noise has nine tenths of the say."""
 SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
@@ -211,7 +214,7 @@ class ListenerGenModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Takes the codec from the data module, unless a folder was named."""
         if not self.hparams.data:
-            self.learn_from(self.trainer.datamodule.folder)  # type: ignore[attr-defined]
+            self.learn_from(self.trainer.datamodule.folder)
 
     def learn_from(self, folder: Path) -> None:
         """Takes the codec of a data set.
@@ -242,7 +245,10 @@ class ListenerGenModule(L.LightningModule):
         """The pipeline as users load it, of the averaged weights."""
         scheduler = FlowMatchEulerDiscreteScheduler(shift=SHIFT)
         pipeline = ListenerPipeline(
-            self.average_model["transformer"], self.average_model["adapter"], self.codec, scheduler
+            cast(ListenerTransformer, self.average_model["transformer"]),
+            cast(CTMAdapter, self.average_model["adapter"]),
+            self.codec,
+            scheduler,
         )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
@@ -276,7 +282,7 @@ class ListenerGenModule(L.LightningModule):
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator).to(clean.device)
 
-        level = torch.sigmoid(normal(many, 1) * 1.2 + 0.6)
+        level = torch.sigmoid(normal(many, 1) * NOISE_SPREAD + NOISE_CENTRE)
         past = torch.where(draw(many, 1) < 0.5, (draw(many, 1) * frames).floor(), 0.0)
         is_past = torch.arange(frames, device=clean.device)[None] < past
         sigma = torch.where(is_past, 0.0, level)
@@ -330,7 +336,7 @@ class ListenerGenModule(L.LightningModule):
     def measure(self) -> dict[str, float]:
         """`WATCHED` figures of listeners made for the first conversations of the validation set."""
         folder = self.folder
-        frames = int(self.model["transformer"].config.window)
+        frames = int(cast(ListenerTransformer, self.model["transformer"]).config.window)
         rows = frames * self.codec.frames_per_latent
         clips = [read_clip(folder, n) for n in clip_names(folder, "val")[: self.hparams.sampled]]
         clips = [c for c in clips if len(c.latents) >= frames]

@@ -21,6 +21,8 @@ from headgen.media.video import VideoWriter
 __all__ = ["ListenerSamples", "rendered_portrait"]
 
 PAINTER = "fsrt-small"
+PERSON = "berta"
+"""Of the analytic head's people: one without a beard or glasses, which would hide what moves."""
 SIDE = 256
 """Longest side of the portrait in pixels."""
 MOST_FRAMES, ON_THE_STRIP, AT_ONCE = 4 * FPS, 8, 8
@@ -84,7 +86,7 @@ def rendered_portrait() -> Portrait:
     from headgen.synth.render.renderer import Renderer
     from headgen.synth.settings import Location
 
-    person = Casting("analytic")("listener")
+    person = Casting("analytic")(PERSON)
     setting = Location(size=SIDE)(np.random.default_rng(0))
     shot = next(film(person, HeadMotion.still(1), setting, Renderer(), flawed=False))
     image: NDArray[np.uint8] = shot.images[0]
