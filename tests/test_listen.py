@@ -21,8 +21,8 @@ from headgen.media import VideoReader, write_image
 from headgen.progress import Cancelled
 
 module = importlib.import_module("headgen.listen")
-PICTURES, RATE = 34, 30  # of the speaker
-FRAMES = 28  # of a listener: 34 / 30 s at 25 frames a second
+PICTURES, RATE = 26, 30  # of the speaker
+FRAMES = 22  # of a listener: 26 / 30 s at 25 frames a second, rounded
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_listener_lasts_as_long_as_its_speaker_and_keeps_the_sound(plain, fold
         times = [f.time for f in reader]
     assert times == [Fraction(k, 25) for k in range(FRAMES)]
     assert sound_seconds(plain.outputs[0]) == pytest.approx(sound_seconds(folder / "speaker.mp4"), abs=0.05)
-    assert "28 frames" in str(plain) and str(plain.outputs[0]) in str(plain)
+    assert f"{FRAMES} frames" in str(plain) and str(plain.outputs[0]) in str(plain)
 
 
 def test_the_listener_is_the_portrait_and_alive(plain, folder):
@@ -121,9 +121,8 @@ def test_the_record_says_what_it_is_made_of(plain):
     assert len(names) == 4 and len(set(record["weights"].values())) >= 4
 
 
-def test_a_seed_gives_the_same_bytes_and_another_seed_another_listener(plain, run):
+def test_the_same_run_gives_the_same_bytes(plain, run):
     assert run("again.mp4").outputs[0].read_bytes() == plain.outputs[0].read_bytes()
-    assert run("other.mp4", seed=1).outputs[0].read_bytes() != plain.outputs[0].read_bytes()
 
 
 def test_two_processes_make_the_same_bytes(plain, run):
@@ -137,7 +136,7 @@ def test_causal_goes_on_without_joins(run, plain):
 
 
 def test_side_by_side_shows_both_at_the_listeners_height(run, folder):
-    done = run("wide.mp4", layout="side-by-side", portrait=folder / "portrait.png", frame="crop")
+    done = run("wide.mp4", layout="side-by-side", speaker=folder / "mute.mp4", frame="crop")
     (picture, *_), (speaker, *_) = frames_of(done.outputs[0]), frames_of(folder / "speaker.mp4")
     height, width = picture.shape[:2]
     beside = round(speaker.shape[1] * height / speaker.shape[0])
@@ -208,9 +207,14 @@ def test_a_stopped_run_goes_on_from_its_cache(run, plain, tmp_path):
     assert [e.segment for e in told if getattr(e, "what", "") == "cached"]
     assert done.outputs[0].read_bytes() == plain.outputs[0].read_bytes()
     told.clear()
-    other = run("other.mp4", cache=cache, audio_scale=2.0, progress=told.append)
+
+    def stop_after_one(event):
+        told.append(event)
+        stop(event)
+
+    with pytest.raises(Cancelled):  # another scale makes other segments
+        run("other.mp4", cache=cache, audio_scale=2.0, progress=stop_after_one)
     assert not [e for e in told if getattr(e, "what", "") == "cached"]
-    assert other.outputs[0].read_bytes() != plain.outputs[0].read_bytes()
 
 
 @pytest.mark.parametrize("stage", ["watch the speaker", "render"])
