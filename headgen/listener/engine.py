@@ -176,7 +176,8 @@ class LatentEngine:
         """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""
         count = -(-len(segment) // self.frames_per_latent)
         rows = self.heard_until(segment.start + count * self.frames_per_latent)
-        passes = -(-count // CHUNK) * self.steps if self.chained else self.steps
+        at_once = CHUNK if self.chained else self.pipeline.most_at_once
+        passes = -(-count // at_once) * self.steps
         done = 0
 
         def stepped(*_: Any) -> None:

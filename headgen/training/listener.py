@@ -156,6 +156,7 @@ class ListenerGenModule(L.LightningModule):
         total: steps of the cosine decay, to a twentieth.
         withhold: how often audio, and independently motion, is withheld.
         steadiness: weight of the error of frame-to-frame changes.
+        gates: how far the adapter's gates stand open at first, 0 to 1, when all is trained from scratch.
         average: decay of the moving average.
         sampled: conversations of the validation set that listeners are made for; 0 for none.
         sampling_steps: denoising steps of these.
@@ -178,6 +179,7 @@ class ListenerGenModule(L.LightningModule):
         total: int = 6000,
         withhold: float = 0.1,
         steadiness: float = 4.0,
+        gates: float = 0.5,
         average: float = 0.999,
         sampled: int = 12,
         sampling_steps: int = 8,
@@ -201,6 +203,12 @@ class ListenerGenModule(L.LightningModule):
                 base_width=width, layers=list(range(layers)), width=adapter_width,
                 frames_per_latent=self.codec.frames_per_latent,
             )  # fmt: skip
+            if train == "all":
+                # There is no base to be left as it is, and what a speaker tells is so little of what a
+                # listener does that shut gates find no reason to open.
+                for attention in adapter.attentions.values():
+                    for gate in (attention.audio_gate, attention.motion_gate):
+                        nn.init.constant_(gate, math.atanh(gates))
         self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
         if train == "adapter":
             self.model["transformer"].requires_grad_(False)
