@@ -379,7 +379,12 @@ def test_disk_full(refused, still, driver, out):
 
 def test_unknown_model_lists_the_known(refused, still, driver):
     refused(
-        still, driver, "fsrt-smal", "unknown model", "fsrt-small, listener-small, fsrt-vox256", more=["--model", "fsrt-smal"]
+        still,
+        driver,
+        "fsrt-smal",
+        "unknown model",
+        "fsrt-small, listener-small, fsrt-vox256",
+        more=["--model", "fsrt-smal"],
     )
 
 
