@@ -6,7 +6,9 @@ prints it and exits with code 2; anything else that escapes is a bug of ours and
 
 from __future__ import annotations
 
-__all__ = ["HeadgenError", "InputError", "MissingExtraError", "WeightsError"]
+from typing import Any, get_args
+
+__all__ = ["HeadgenError", "InputError", "MissingExtraError", "WeightsError", "check_choices"]
 
 
 class HeadgenError(Exception):
@@ -34,3 +36,14 @@ class MissingExtraError(HeadgenError):
         super().__init__(f"{purpose} needs the package {package!r}: pip install 'headgen[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def check_choices(**values: tuple[object, Any]) -> None:
+    """Checks options that have a few values: each with its `Literal` type.
+
+    Raises:
+        InputError: a value that is not offered.
+    """
+    for name, (value, offered) in values.items():
+        if value not in get_args(offered):
+            raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(get_args(offered))}.")

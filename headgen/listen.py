@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headgen import hub
-from headgen.errors import InputError, WeightsError
+from headgen.errors import InputError, WeightsError, check_choices
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.listener.engine import (
@@ -133,13 +133,9 @@ def listen(
     """
     begun = time.perf_counter()
     speaker, portrait, output = Path(speaker), Path(portrait), Path(output)
-    choices = {"layout": Layout, "frame": FrameMode, "long": Long, "precision": Precision}
-    chosen = {"layout": layout, "frame": frame, "long": long, "precision": precision}
-    for name, offered in choices.items():
-        if chosen[name] not in get_args(offered):
-            raise InputError(
-                f"{name}={chosen[name]!r} is unknown; choose from {', '.join(get_args(offered))}."
-            )
+    check_choices(
+        layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long), precision=(precision, Precision)
+    )
     for name, number, most in (("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES)):
         if not 1 <= number <= most:
             raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
@@ -190,21 +186,16 @@ def listen(
                 "frames with sound": int(track.heard.sum()),
                 "seconds": round(time.perf_counter() - started, 2),
             }
-            try:
-                write_run_record(
-                    path,
-                    command="listen",
-                    model=model,
-                    inputs={"speaker": [speaker], "portrait": [portrait]},
-                    weights=weights,
-                    options=told,
-                    seed=seed,
-                    notes=notes,
-                )
-            except BaseException:  # an output without its record would not say what it is
-                path.unlink(missing_ok=True)
-                record_path(path).unlink(missing_ok=True)
-                raise
+            write_run_record(
+                path,
+                command="listen",
+                model=model,
+                inputs={"speaker": [speaker], "portrait": [portrait]},
+                weights=weights,
+                options=told,
+                seed=seed,
+                notes=notes,
+            )
     return Listening(outputs, list(map(record_path, outputs)), len(track), time.perf_counter() - begun)
 
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headgen import hub
-from headgen.errors import InputError
+from headgen.errors import InputError, check_choices
 from headgen.faces.crop import Crop, VideoCropper
 from headgen.faces.portrait import Portrait, check_size, read_portrait
 from headgen.faces.retarget import Motion, Region, RetargetOptions
@@ -32,7 +32,7 @@ from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.media import VideoReader, VideoWriter
 from headgen.media.image import side_by_side
 from headgen.media.output import check_output
-from headgen.media.provenance import container_metadata, record_path, write_run_record
+from headgen.media.provenance import container_metadata, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler import Planner, Result, Segment, Step, Transition, run
@@ -153,7 +153,7 @@ def reenact(
     begun = time.perf_counter()
     sources, driving, output = [Path(p) for p in source], Path(driving), Path(output)
     options = RetargetOptions(motion, region, multiplier, eyes, lips)
-    _check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
+    check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
     if not sources:
         raise InputError("no source photograph was given; name one with --source")
     check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
@@ -182,33 +182,28 @@ def reenact(
                 if progress is not None:
                     progress(ProgressEvent("reenact", frames, info.frames))
     seconds = time.perf_counter() - begun
-    try:
-        record = write_run_record(
-            output,
-            command="reenact",
-            model=model,
-            inputs={"source": sources, "driving": [driving]},
-            weights=weights,
-            options={
-                "motion": motion,
-                "start": start,
-                "frame": frame,
-                "region": region,
-                "multiplier": multiplier,
-                "eyes": eyes,
-                "lips": lips,
-                "compare": compare,
-                "max_size": max_size,
-                "precision": precision,
-                "device": device,
-            },  # fmt: skip
-            seed=seed,
-            notes={"frames": frames, "seconds": round(seconds, 2)},
-        )
-    except BaseException:
-        output.unlink(missing_ok=True)  # an output without its record would not say what it is
-        record_path(output).unlink(missing_ok=True)
-        raise
+    record = write_run_record(
+        output,
+        command="reenact",
+        model=model,
+        inputs={"source": sources, "driving": [driving]},
+        weights=weights,
+        options={
+            "motion": motion,
+            "start": start,
+            "frame": frame,
+            "region": region,
+            "multiplier": multiplier,
+            "eyes": eyes,
+            "lips": lips,
+            "compare": compare,
+            "max_size": max_size,
+            "precision": precision,
+            "device": device,
+        },  # fmt: skip
+        seed=seed,
+        notes={"frames": frames, "seconds": round(seconds, 2)},
+    )
     return Reenactment(output, record, frames, float(info.fps), seconds)
 
 
@@ -220,12 +215,6 @@ def _engine(
 
     files = hub.resolve(model)
     return load_engine(files.folder, options, precision, device), files.sha256
-
-
-def _check_choices(**values: tuple[str, object]) -> None:
-    for name, (value, choices) in values.items():
-        if value not in get_args(choices):
-            raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(get_args(choices))}.")
 
 
 def _best_start(

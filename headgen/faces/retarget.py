@@ -8,13 +8,13 @@ the change of the driver's frontal landmarks, in units of the outer eye distance
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from headgen.errors import InputError
+from headgen.errors import InputError, check_choices
 from headgen.faces import mesh
 from headgen.faces.crop import EYE_CORNERS
 
@@ -65,11 +65,7 @@ class RetargetOptions:
         Raises:
             InputError: a value that is not offered or out of range.
         """
-        for name, choices in (("motion", get_args(Motion)), ("region", get_args(Region))):
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"{name}={getattr(self, name)!r} is unknown; choose from {', '.join(choices)}."
-                )
+        check_choices(motion=(self.motion, Motion), region=(self.region, Region))
         for name in ("multiplier", "eyes", "lips"):
             if not 0 <= getattr(self, name) <= 3:
                 raise InputError(f"{name}={getattr(self, name)} is out of range; give a value from 0 to 3.")

@@ -82,7 +82,7 @@ def write_run_record(
     seed: int,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes the run record of an output beside it, whole or not at all.
+    """Writes the run record of an output beside it, or removes the output with it.
 
     Args:
         output: the finished output, which is hashed too.
@@ -101,26 +101,31 @@ def write_run_record(
         InputError: the record cannot be written.
     """
     output = Path(output)
-    record = {
-        "statement": STATEMENT,
-        "digital_source_type": _SOURCE_TYPE,
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "output": {"file": output.name, "sha256": sha256(output)},
-        "model": model,
-        "weights": dict(weights),
-        "inputs": {
-            role: [{"file": Path(path).name, "sha256": sha256(path)} for path in paths]
-            for role, paths in inputs.items()
-        },
-        "options": dict(options),
-        "seed": seed,
-        "versions": versions(),
-        "notes": dict(notes or {}),
-    }
     path = record_path(output)
-    with replacing(path) as part:
-        part.write_text(json.dumps(record, indent=2, default=_as_text) + "\n", encoding="utf-8")
+    try:
+        record = {
+            "statement": STATEMENT,
+            "digital_source_type": _SOURCE_TYPE,
+            "command": command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "output": {"file": output.name, "sha256": sha256(output)},
+            "model": model,
+            "weights": dict(weights),
+            "inputs": {
+                role: [{"file": Path(path).name, "sha256": sha256(path)} for path in paths]
+                for role, paths in inputs.items()
+            },
+            "options": dict(options),
+            "seed": seed,
+            "versions": versions(),
+            "notes": dict(notes or {}),
+        }
+        with replacing(path) as part:
+            part.write_text(json.dumps(record, indent=2, default=_as_text) + "\n", encoding="utf-8")
+    except BaseException:  # an output without its record would not say what it is
+        output.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -27,6 +27,7 @@ from headgen.fsrt.decoder import PixelDecoder
 from headgen.fsrt.model import CONFIGS, FSRT
 from headgen.nn import pixel_grid
 from headgen.training.augment import KEYPOINT_MIRROR, map_to_window
+from headgen.training.average import move_average
 from headgen.training.discriminator import MultiScaleDiscriminator
 from headgen.training.losses import (
     PerceptualLoss,
@@ -377,11 +378,7 @@ class FSRTTraining(L.LightningModule):
     def _update_average(self) -> None:
         if self.average_model is None:
             return
-        decay = min(
-            self.average, (1 + self.global_step) / (10 + self.global_step)
-        )  # short memory at the beginning
-        for mean, value in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        move_average(self.average_model, self.model, self.average, self.global_step)
         for mean, value in zip(self.average_model.buffers(), self.model.buffers(), strict=True):
             mean.copy_(value)
 

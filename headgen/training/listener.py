@@ -25,9 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from headgen.errors import InputError
+from headgen.evaluation.listener_systems import coefficients
 from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
-from headgen.faces import mesh
-from headgen.faces.motion import motion_coefficients
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
@@ -35,6 +34,7 @@ from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCod
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 from headgen.listening import clip_names, read_clip
+from headgen.training.average import move_average
 from headgen.training.data import ENDLESS, RangeSampler
 from headgen.training.listener_samples import ListenerSamples
 
@@ -49,8 +49,6 @@ SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
-GATES_FASTER = 10.0
-"""Learning rate of the adapter's gates, in that of everything else."""
 WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )
@@ -323,10 +321,7 @@ class ListenerGenModule(L.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Moves the average; faster at first."""
-        decay = min(self.hparams.average, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for slow, fast in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Losses of the average with fixed noise."""
@@ -362,12 +357,9 @@ class ListenerGenModule(L.LightningModule):
         self.sample = torch.from_numpy(clips[0].latents[:frames]), made[0]
         pairs = []
         for clip, latents in zip(clips, made, strict=True):
-            truth = torch.from_numpy(clip.latents[:frames])
-            pairs.append(
-                ListenerClip(
-                    clip.speaker[:rows], coefficients(self.codec, truth), coefficients(self.codec, latents)
-                )
-            )
+            truth = self.codec.decode(torch.from_numpy(clip.latents[:frames]))
+            generated = coefficients(self.codec.decode(latents))
+            pairs.append(ListenerClip(clip.speaker[:rows], coefficients(truth), generated))
         scale = motion_scale([p.truth for p in pairs])
         report = listener_report(pairs, scale=scale, resamples=20)
         return {name: float(report[name].value) for name in WATCHED}
@@ -393,8 +385,3 @@ def importance(codec: WarpCodec) -> Tensor:
     norms = codec.basis.norm(dim=-1).sqrt()
     norms = norms / norms.mean(-1, keepdim=True)
     return torch.cat([torch.full((1, CHANNELS), 1.5), norms])
-
-
-def coefficients(codec: WarpCodec, latents: Tensor) -> np.ndarray:
-    """(F * G, K) `headgen.faces.motion.MOTION_NAMES` of the mean face that moves as latents (F, P, D) say."""
-    return motion_coefficients(codec.decode(latents).landmarks(), mesh.mean_face())

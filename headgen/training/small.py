@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from headgen.faces import mesh
 from headgen.fsrt import conditioning
 from headgen.fsrt.small import CENTRE, PARTS, FSRTSmall, Region, SmallOutput, SourceState, mismatch, warp
+from headgen.training.average import move_average
 from headgen.training.data import ENDLESS, ClipStore, Pair, PairDataset, RangeSampler
 from headgen.training.losses import discriminator_loss, feature_matching_loss, generator_loss
 
@@ -433,10 +434,7 @@ class SmallFSRTModule(L.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Moves the average weights; faster in the beginning."""
-        decay = min(self.hparams.average, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for a, b in zip(self.average_model.parameters(), self.model.parameters(), strict=True):
-                a.lerp_(b, 1 - decay)
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
 
     def validation_step(self, batch: Batch, step: int) -> None:
         """Measures the average weights: PSNR in dB of face, mouth and whole crop."""
