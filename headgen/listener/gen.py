@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from headgen.listener.adapter import CTMAdapter, SpeakerCondition, SpeakerTokens
 from headgen.listener.latents import FaceMotion, WarpCodec
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import Context, KeyValueCache, ListenerTransformer
+from headgen.listener.wishes import TextTokens
 
 __all__ = ["Guidance", "ListenerOutput", "ListenerPipeline", "rows_before"]
 
@@ -38,29 +39,46 @@ class Guidance:
 
     Our design: with predictions x of the clean latents given everything, and x_a, x_m with audio or motion
     withheld, the guided one is x + (audio - 1) (x - x_a) + (motion - 1) (x - x_m). At 1 a condition costs
-    nothing; at 0 it is withheld in every pass, and costs nothing either.
+    nothing; at 0 it is withheld in every pass, and costs nothing either. Text likewise.
     """
 
     audio: float = 1.0
     motion: float = 1.0
+    text: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("audio", "motion"):
+        for name in ("audio", "motion", "text"):
             if not 0 <= getattr(self, name) <= LARGEST_SCALE:
                 raise InputError(
                     f"{name} scale {getattr(self, name)} is out of range; give 0 to {LARGEST_SCALE:g}"
                 )
 
-    @property
-    def passes(self) -> list[tuple[float, bool, bool]]:
-        """The network's passes: weight, whether audio and whether motion are given."""
-        hears, sees = self.audio > 0, self.motion > 0
-        without = []
-        if self.audio not in (0, 1):
-            without.append((1 - self.audio, False, sees))
-        if self.motion not in (0, 1):
-            without.append((1 - self.motion, hears, False))
-        return [(1 - sum(weight for weight, _, _ in without), hears, sees), *without]
+    def passes(self, text: bool) -> list[Pass]:
+        """The network's passes.
+
+        Args:
+            text: whether there is a text.
+        """
+        scales = {"audio": self.audio, "motion": self.motion, "text": self.text if text else 0.0}
+        given = {name: scale > 0 for name, scale in scales.items()}
+        without = [
+            Pass(1 - scale, **{**given, name: False}) for name, scale in scales.items() if scale not in (0, 1)
+        ]
+        return [Pass(1 - sum(one.weight for one in without), **given), *without]
+
+
+class Pass(NamedTuple):
+    """One pass of the network in a denoising step.
+
+    Attributes:
+        weight: of its prediction; those of all passes add up to 1.
+        audio, motion, text: whether the condition is given.
+    """
+
+    weight: float
+    audio: bool
+    motion: bool
+    text: bool
 
 
 @dataclass
@@ -150,6 +168,7 @@ class ListenerPipeline(DiffusionPipeline):
         chunk: int | None = None,
         num_inference_steps: int = 8,
         guidance: Guidance | None = None,
+        text: TextTokens | None = None,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
@@ -167,6 +186,7 @@ class ListenerPipeline(DiffusionPipeline):
                 at once as the network sees. A multiple of the network's block.
             num_inference_steps: denoising steps.
             guidance: scales; all 1 by default.
+            text: what the listeners are asked to do; latent frame 0 is the first one to be made.
             generator: source of the noise, on the CPU.
             latents: (B, F, P, D) noise to begin with, instead of drawn noise.
             callback_on_step_end: see `StepCallback`; may raise to stop.
@@ -177,9 +197,9 @@ class ListenerPipeline(DiffusionPipeline):
         """
         chunk = min(self.most_at_once if chunk is None else chunk, latent_frames)
         self.check_inputs(speakers, portraits, latent_frames, chunk, past)
-        passes = (guidance or Guidance()).passes
+        passes = (guidance or Guidance()).passes(text is not None)
         device, dtype = self._execution_device, self.transformer.dtype
-        context, cache, tokens = self.encode(speakers, portraits, latent_frames, past, passes)
+        context, cache, tokens = self.encode(speakers, portraits, latent_frames, past, passes, text)
         if cache is None and chunk < latent_frames:
             cache = self.transformer.new_cache(len(passes) * len(speakers))
         if latents is None:
@@ -214,7 +234,7 @@ class ListenerPipeline(DiffusionPipeline):
             noise: (B, F, P, D), at most as many frames as the network sees at once.
             steps: denoising steps.
         """
-        config, passes = self.adapter.config, [(1.0, False, False)]
+        config, passes = self.adapter.config, [Pass(1.0, False, False, False)]
         nobody = SpeakerTrack(
             np.zeros((0, config.audio_width), np.float32),
             np.zeros((0, config.motion_width), np.float32),
@@ -232,7 +252,8 @@ class ListenerPipeline(DiffusionPipeline):
         portraits: Tensor,
         latent_frames: int,
         past: Tensor | None,
-        passes: Sequence[tuple[float, bool, bool]],
+        passes: Sequence[Pass],
+        text: TextTokens | None = None,
     ) -> tuple[Context, KeyValueCache | None, SpeakerTokens]:
         """What all denoising steps share, for every pass (passes first, videos second).
 
@@ -242,7 +263,9 @@ class ListenerPipeline(DiffusionPipeline):
         """
         device = self._execution_device
         repeat = len(passes)
-        context = self.transformer.encode(portraits.to(device, self.transformer.dtype).repeat(repeat, 1, 1))
+        said = None if text is None else text.repeated([one.text for one in passes]).to(device)
+        portraits = portraits.to(device, self.transformer.dtype).repeat(repeat, 1, 1)
+        context = self.transformer.encode(portraits, said)
         known = 0 if past is None else min(past.shape[1], self.past_latents)
         rows = (known + latent_frames) * self.frames_per_latent
         first = -known * self.frames_per_latent - rows_before(self.adapter)
@@ -260,7 +283,7 @@ class ListenerPipeline(DiffusionPipeline):
         context: Context,
         cache: KeyValueCache | None,
         tokens: SpeakerTokens,
-        passes: Sequence[tuple[float, bool, bool]],
+        passes: Sequence[Pass],
         start: int,
     ) -> None:
         """Takes clean latents (B, F, P, D) into the cache; arguments as of `denoise`."""
@@ -278,7 +301,7 @@ class ListenerPipeline(DiffusionPipeline):
         )
 
     def condition(
-        self, speakers: Sequence[SpeakerTrack], rows: int, passes: Sequence[tuple[float, bool, bool]]
+        self, speakers: Sequence[SpeakerTrack], rows: int, passes: Sequence[Pass]
     ) -> SpeakerCondition:
         """The last `rows` of the speakers and what is remembered before, for every pass."""
         wanted = rows + rows_before(self.adapter)
@@ -286,8 +309,8 @@ class ListenerPipeline(DiffusionPipeline):
         padded = [s.preceded(wanted - len(s)) if len(s) < wanted else s for s in known]
         conditions = speaker_condition(
             padded * len(passes),
-            [audio for _, audio, _ in passes for _ in speakers],
-            [motion for _, _, motion in passes for _ in speakers],
+            [one.audio for one in passes for _ in speakers],
+            [one.motion for one in passes for _ in speakers],
         )
         return conditions.to(self._execution_device)
 
@@ -297,7 +320,7 @@ class ListenerPipeline(DiffusionPipeline):
         context: Context,
         cache: KeyValueCache | None,
         tokens: SpeakerTokens,
-        passes: Sequence[tuple[float, bool, bool]],
+        passes: Sequence[Pass],
         start: int,
         steps: int,
         callback: StepCallback | None = None,
@@ -320,7 +343,7 @@ class ListenerPipeline(DiffusionPipeline):
         # network's word would be what comes out.
         scheduler.sigma_min = 1 / steps
         scheduler.set_timesteps(steps)
-        weights = torch.tensor([w for w, _, _ in passes], device=latents.device, dtype=latents.dtype)
+        weights = torch.tensor([one.weight for one in passes], device=latents.device, dtype=latents.dtype)
         batch, frames = latents.shape[:2]
         for number, (timestep, sigma) in enumerate(zip(scheduler.timesteps, scheduler.sigmas, strict=False)):
             level = sigma.expand(len(passes) * batch, frames).to(latents.device)

@@ -24,6 +24,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from torch import Tensor, nn
 
+from headgen.listener.wishes import TextTokens
 from headgen.nn.attention import feed_forward
 from headgen.nn.positional import sinusoidal_encoding
 from headgen.nn.rotary import RotaryAxis, rotary_turns, rotate
@@ -42,13 +43,26 @@ SIGMA_OCTAVES = 8
 class Context:
     """Portrait and text as the blocks read them: worked out once, used in every denoising step.
 
+    The last L of the M tokens are those of the text; the one before them says that there is none.
+
     Attributes:
         keys_values: for each block keys and values, (B, H, M, K) each.
-        mask: (B, 1, 1, M) bool, which tokens there are; None where all are.
+        text: when each of the L tokens is read; None if nothing is said.
     """
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
-    mask: Tensor | None
+    text: TextTokens | None
+
+    def mask(self, first: int, frames: int, parts: int) -> Tensor | None:
+        """Which tokens are read by latent frames from `first` on: (B, 1, F * P, M) bool; None is all."""
+        if self.text is None:
+            return None
+        now = torch.arange(first, first + frames, device=self.text.start.device)[None, :, None]
+        read = (now >= self.text.start[:, None]) & (now < self.text.end[:, None])  # (B, F, L)
+        others = self.keys_values[0][0].shape[2] - read.shape[2] - 1
+        portrait = read.new_ones(*read.shape[:2], others)
+        mask = torch.cat([portrait, ~read.any(2, keepdim=True), read], dim=2)
+        return mask.repeat_interleave(parts, 1)[:, None]
 
 
 class KeyValueCache:
@@ -300,30 +314,23 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.latents_out = _zero(PartLinear(len(self.places), width, token_width))
 
-    def encode(
-        self, portrait: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None
-    ) -> Context:
+    def encode(self, portrait: Tensor, text: TextTokens | None = None) -> Context:
         """Reads portrait and text, for any number of calls of the network.
 
         Args:
             portrait: (B, N, portrait_width) tokens.
-            text: (B, L, text_width) tokens; None is no text.
-            text_mask: (B, L) bool, which text tokens there are; a row without any is no text. None is all.
+            text: tokens of width `text_width`, and which latent frames read them; one that reads none, or
+                None, is told nothing.
 
         Returns:
             Keys and values of every block.
         """
         tokens = [self.portrait_in(portrait), self.no_text.expand(len(portrait), 1, -1)]
-        mask = None
         if text is not None:
-            if text_mask is None:
-                text_mask = torch.ones(text.shape[:2], dtype=torch.bool, device=text.device)
-            tokens.append(self.text_in(text))
-            there = torch.ones(portrait.shape[:2], dtype=torch.bool, device=text.device)
-            mask = torch.cat([there, ~text_mask.any(1, keepdim=True), text_mask], dim=1)[:, None, None]
+            tokens.append(self.text_in(text.tokens))
         context = torch.cat(tokens, dim=1)  # (B, M, W)
         blocks = cast(Iterable[ListenerBlock], self.blocks)
-        return Context(tuple(block.context_attention.project(context) for block in blocks), mask)
+        return Context(tuple(block.context_attention.project(context) for block in blocks), text)
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for a batch of so many videos."""
@@ -368,12 +375,13 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         past = 0 if cache is None else cache.open(start, frames)
         turns = _turns(start, frames, self.places, c.width // c.heads, c.window, latents.device)
         mask = _mask(past, frames, len(self.places), c.block, c.window, latents.device)
+        context_mask = context.mask(start, frames, len(self.places))
         embedding = self.sigma_in(sigma)  # (B, F, S)
 
         x = self.latents_in(latents)  # (B, F, P, W)
         for layer, block in enumerate(self.blocks):
             keys_values = context.keys_values[layer]
-            x = block(x, embedding, keys_values, context.mask, turns, mask, cache, layer)
+            x = block(x, embedding, keys_values, context_mask, turns, mask, cache, layer)
             if adapter is not None and speaker is not None:
                 x = adapter.block(layer, x, speaker, start)
         if cache is not None and keep:

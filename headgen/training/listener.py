@@ -12,6 +12,7 @@ part.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +20,7 @@ from typing import Any, Literal, cast
 import lightning as L
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler
 from einops import rearrange
 from torch import Tensor, nn
@@ -31,9 +33,10 @@ from headgen.listener.adapter import CTMAdapter, SpeakerCondition
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
-from headgen.listener.track import SpeakerTrack
+from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
-from headgen.listening import clip_names, read_clip
+from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
+from headgen.listening import ListeningClip, clip_names, read_clip
 from headgen.training.average import move_average
 from headgen.training.data import ENDLESS, RangeSampler
 from headgen.training.listener_samples import ListenerSamples
@@ -49,6 +52,12 @@ SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
+TOLD, RARE = 0.6, 0.4
+"""Of stretches, how many come with wishes; and of those, how many are chosen for a behaviour."""
+MOST_WISHES, SHORTEST_WISH = 20, 1.0
+"""Wishes of a stretch, and seconds that one holds."""
+SOON = 0.32
+"""Seconds before a listener's answer in which the speaker's tokens are to announce it."""
 WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )
@@ -74,6 +83,11 @@ class ListeningClips(Dataset[Batch]):
         self.clips = [c for c in clips if len(c.latents) >= latent_frames]
         if not self.clips:
             raise InputError(f"{directory}: all conversations are shorter than {latent_frames} latent frames")
+        self.occasions: dict[str, list[tuple[int, float]]] = {}
+        for number, clip in enumerate(self.clips):
+            for event in clip.facts["events"]:
+                if event["who"] == "listener" and event["kind"] in FULL:
+                    self.occasions.setdefault(event["kind"], []).append((number, event["start"]))
 
     def __len__(self) -> int:
         return ENDLESS
@@ -82,15 +96,89 @@ class ListeningClips(Dataset[Batch]):
         """One stretch.
 
         Returns:
-            ``latents`` (F, P, D), ``audio`` (lead + F * G, A), ``motion``, ``heard`` and ``seen`` likewise.
+            ``latents`` (F, P, D), ``audio`` (lead + F * G, A), ``motion``, ``heard`` and ``seen`` likewise;
+            ``text`` (L, `TOKEN_WIDTH`), ``text_start`` and ``text_end`` (L,), see `TextTokens`; and
+            ``answers`` (F * G, K) bool, which behaviours begin shortly because of the speaker.
         """
         rng = np.random.default_rng((self.seed, index))
-        clip = self.clips[int(rng.integers(len(self.clips)))]
-        start = int(rng.integers(len(clip.latents) - self.frames + 1))
+        told = rng.random() < TOLD
+        number, start, kind = self.rare(rng) if told and rng.random() < RARE else (*self.any(rng), "")
+        clip = self.clips[number]
+        events = [e for e in clip.facts["events"] if e["who"] == "listener"]
+        seconds = FRAMES_PER_LATENT / FPS
+        wishes = asked(clip, events, start * seconds, self.frames * seconds, kind, rng) if told else []
+        text = text_tokens([wishes], FRAMES_PER_LATENT, length=MOST_WISHES)
         return {
             "latents": torch.from_numpy(clip.latents[start : start + self.frames]),
             **stretch(clip.track, start, self.frames, self.lead),
+            "text": text.tokens[0],
+            "text_start": text.start[0],
+            "text_end": text.end[0],
+            "answers": torch.from_numpy(answers(events, start * seconds, self.frames * FRAMES_PER_LATENT)),
         }
+
+    def any(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Number of a clip, and the latent frame that the stretch begins with."""
+        number = int(rng.integers(len(self.clips)))
+        return number, int(rng.integers(len(self.clips[number].latents) - self.frames + 1))
+
+    def rare(self, rng: np.random.Generator) -> tuple[int, int, str]:
+        """The same, with a behaviour that occurs in it, all equally often: some hardly would otherwise."""
+        kind = str(rng.choice(sorted(self.occasions)))
+        number, second = self.occasions[kind][int(rng.integers(len(self.occasions[kind])))]
+        last = len(self.clips[number].latents) - self.frames
+        begin = int(second * FPS / FRAMES_PER_LATENT) - int(rng.integers(self.frames))
+        return number, int(np.clip(begin, 0, last)), kind
+
+
+def asked(
+    clip: ListeningClip,
+    events: list[dict[str, Any]],
+    begin: float,
+    seconds: float,
+    kind: str,
+    rng: np.random.Generator,
+) -> list[Wish]:
+    """What somebody might have asked for who wanted what happens in a stretch.
+
+    Args:
+        clip: the conversation.
+        events: of its listener.
+        begin: second at which the stretch begins.
+        seconds: of it.
+        kind: a behaviour that is asked for if there is any of it; or nothing.
+        rng: which of all that could be said.
+
+    Returns:
+        at most `MOST_WISHES`, with times from the stretch's beginning.
+    """
+    cuts = sorted(rng.uniform(0, seconds, int(rng.choice([0, 0, 0, 1, 1, 2]))))
+    bounds = [0.0, *cuts, seconds]
+    wishes: list[Wish] = []
+    for first, last in itertools.pairwise(bounds):
+        if last - first < SHORTEST_WISH or rng.random() < 0.15:
+            continue
+        stop = last if last < seconds else math.inf
+        if rng.random() < 0.5:
+            wishes.append(Wish(clip.facts["attitude"], clip.facts["intensity"], first, stop))
+        for name, amount in amounts(events, begin + first, begin + last).items():
+            chance = 0.12 if amount == 0 else 1.0 if name == kind else 0.45
+            if rng.random() < chance:
+                wishes.append(Wish(name, amount, first, stop))
+    order = rng.permutation(len(wishes))[:MOST_WISHES]
+    return [wishes[int(k)] for k in order]
+
+
+def answers(events: list[dict[str, Any]], begin: float, rows: int) -> np.ndarray:
+    """(rows, K) bool: which behaviours of `FULL` begin within `SOON` seconds because of the speaker."""
+    out = np.zeros((rows, len(FULL)), bool)
+    place = {kind: k for k, kind in enumerate(FULL)} | {"nods": 0}
+    for event in events:
+        if event["cause"] is None or event["kind"] not in place:
+            continue
+        row = (event["start"] - begin) * FPS
+        out[max(0, math.ceil(row - SOON * FPS)) : max(0, math.ceil(row)), place[event["kind"]]] = True
+    return out
 
 
 def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> dict[str, Tensor]:
@@ -155,6 +243,7 @@ class ListenerGenModule(L.LightningModule):
         withhold: how often audio, and independently motion, is withheld.
         steadiness: weight of the error of frame-to-frame changes.
         gates: how far the adapter's gates stand open at first, 0 to 1, when all is trained from scratch.
+        announcing: weight of the loss by which the adapter learns what is answered.
         average: decay of the moving average.
         sampled: conversations of the validation set that listeners are made for; 0 for none.
         sampling_steps: denoising steps of these.
@@ -178,6 +267,7 @@ class ListenerGenModule(L.LightningModule):
         withhold: float = 0.1,
         steadiness: float = 4.0,
         gates: float = 0.5,
+        announcing: float = 1.0,
         average: float = 0.999,
         sampled: int = 12,
         sampling_steps: int = 8,
@@ -195,7 +285,7 @@ class ListenerGenModule(L.LightningModule):
             transformer = ListenerTransformer(
                 width=width, heads=heads, layers=layers, token_width=self.codec.token_width,
                 frames_per_latent=self.codec.frames_per_latent, places=places().tolist(), window=window,
-                portrait_width=CHANNELS,
+                portrait_width=CHANNELS, text_width=TOKEN_WIDTH,
             )  # fmt: skip
             adapter = CTMAdapter(
                 base_width=width, layers=list(range(layers)), width=adapter_width,
@@ -207,6 +297,7 @@ class ListenerGenModule(L.LightningModule):
                 for attention in adapter.attentions.values():
                     for gate in (attention.audio_gate, attention.motion_gate):
                         nn.init.constant_(gate, math.atanh(gates))
+        self.announce = nn.Linear(2 * adapter.config.width, len(FULL))
         self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
         if train == "adapter":
             self.model["transformer"].requires_grad_(False)
@@ -272,9 +363,9 @@ class ListenerGenModule(L.LightningModule):
             keep: (B,) bool each: whether audio and motion are given.
         """
         frames = noisy.shape[1] * self.codec.frames_per_latent
-        condition = SpeakerCondition(batch["audio"], batch["motion"], batch["heard"], batch["seen"], *keep)
-        speaker = model["adapter"].encode(condition, first=frames - batch["audio"].shape[1])
-        context = model["transformer"].encode(batch["portrait"])
+        speaker = model["adapter"].encode(condition(batch, keep), first=frames - batch["audio"].shape[1])
+        text = TextTokens(batch["text"], batch["text_start"], batch["text_end"])
+        context = model["transformer"].encode(batch["portrait"], text)
         return model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
 
     def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -309,7 +400,19 @@ class ListenerGenModule(L.LightningModule):
         return {
             "place": (weight * error_squared).mean(),
             "change": self.hparams.steadiness * (moving * change).mean(),
+            "answers": self.hparams.announcing * self.announced(model, batch, keep),
         }
+
+    def announced(self, model: Any, batch: Batch, keep: tuple[Tensor, Tensor]) -> Tensor:
+        """How badly the speaker's tokens tell which answers come next: a mean cross-entropy.
+
+        Our design: answers are rare and small beside all that a listener does out of habit. Told apart from
+        the rest like this, they teach the adapter what to listen for long before the denoiser could.
+        """
+        encoder = model["adapter"].encoder
+        tokens, _ = encoder(condition(batch, keep), encoder.start(len(batch["answers"])))
+        rows = tokens[:, -batch["answers"].shape[1] :].flatten(2)
+        return F.binary_cross_entropy_with_logits(self.announce(rows), batch["answers"].to(rows.dtype))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch."""
@@ -366,7 +469,7 @@ class ListenerGenModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
+        trained = [p for m in (self.model, self.announce) for p in m.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, self.hparams.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
@@ -378,6 +481,11 @@ class ListenerGenModule(L.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def condition(batch: Batch, keep: tuple[Tensor, Tensor]) -> SpeakerCondition:
+    """The speakers of a batch."""
+    return SpeakerCondition(batch["audio"], batch["motion"], batch["heard"], batch["seen"], *keep)
 
 
 def importance(codec: WarpCodec) -> Tensor:

@@ -15,6 +15,7 @@ from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import Guidance, rows_before
 from headgen.listener.latents import PARTS
 from headgen.listener.track import joined
+from headgen.listener.wishes import Wish, text_tokens
 from headgen.progress import Cancelled
 
 G = 4  # rows in a latent frame
@@ -164,6 +165,20 @@ def test_scales_of_one_cost_one_pass_and_scales_of_nought_withhold(pipeline):
     assert torch.equal(made(pipeline, said_otherwise, guidance=Guidance(0, 1.7)), deaf)
     assert torch.equal(made(pipeline, other, guidance=Guidance(0, 0)), batch(0, 0)[1])
     assert not torch.allclose(batch(0, 1)[1], plain, atol=1e-3)
+
+
+def test_wishes_are_followed_when_they_hold_and_have_a_scale(pipeline):
+    speaker = made_up_speaker(32)
+    plain = made(pipeline, speaker)
+    text = text_tokens([[Wish("nod", 1.0, 0.64), Wish("warm", 0.5, 0.64, 0.96)]], G)
+    asked = made(pipeline, speaker, text=text)
+    # What is asked for later is not known before.
+    assert torch.equal(asked[:4], plain[:4]) and not torch.allclose(asked[4:], plain[4:], atol=1e-3)
+    assert torch.equal(made(pipeline, speaker, text=text, guidance=Guidance(text=0)), plain)
+    assert torch.equal(made(pipeline, speaker, text=text_tokens([[]], G)), plain)
+    options = {"text": text, "num_inference_steps": 1}
+    ignored, once, twice = (made(pipeline, speaker, guidance=Guidance(text=k), **options) for k in (0, 1, 2))
+    torch.testing.assert_close(twice, ignored + 2 * (once - ignored), atol=1e-4, rtol=1e-4)
 
 
 def test_a_larger_scale_goes_farther_from_what_is_said_without_the_condition(pipeline):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from headgen.listener.transformer import ListenerTransformer
+from headgen.listener.wishes import TextTokens
 
 PLACES = [(-0.5, 0.0), (0.1, 0.3), (0.5, 0.0)]
 FRAMES = 9
@@ -126,22 +127,30 @@ def test_batched_is_single_and_the_portrait_matters():
     assert not torch.allclose(both, run(model, latents, sigma, portrait.flip(0)), atol=1e-3)
 
 
+def made_up_text(start, end):
+    tokens = torch.randn(2, len(start[0]), 7, generator=torch.Generator().manual_seed(2))
+    return TextTokens(tokens, torch.tensor(start), torch.tensor(end))
+
+
 @torch.no_grad()
-def test_masked_text_is_no_text():
-    model = tiny()
+def test_text_is_read_by_the_frames_that_it_is_for():
+    model = tiny(window=1)
     latents, sigma, portrait = inputs()
-    text = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(2))
-    mask = torch.tensor([[True, True, False], [False, False, False]])
 
-    def said(*text):
-        return model(latents, sigma, model.encode(portrait, *text))
+    def said(text=None, start=0, frames=slice(None)):
+        context = model.encode(portrait, text)
+        return model(latents[:, frames], sigma[:, frames], context, start=start)
 
-    masked, shorter = said(text, mask), said(text[:, :2])
-    silent, all_said = said(), said(text)
-    torch.testing.assert_close(masked[0], shorter[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(masked[1], silent[1], atol=1e-5, rtol=0)
-    assert not torch.allclose(masked[0], silent[0], atol=1e-3)
-    assert not torch.allclose(masked[0], all_said[0], atol=1e-3)
+    silent = said()
+    text = made_up_text([[0, 2], [0, 0]], [[2, 4], [0, 10**9]])
+    heard = said(text)
+    torch.testing.assert_close(heard[0, 4:], silent[0, 4:], atol=1e-5, rtol=0)
+    only_first = TextTokens(text.tokens[:, :1], text.start[:, :1], text.end[:, :1])
+    torch.testing.assert_close(heard[0, :2], said(only_first)[0, :2], atol=1e-5, rtol=0)
+    for row, frames in ((0, slice(0, 2)), (0, slice(2, 4)), (1, slice(None))):
+        assert not torch.allclose(heard[row, frames], silent[row, frames], atol=1e-3)
+    # A part of a video reads what its own frames read.
+    torch.testing.assert_close(said(text, 2, slice(2, None)), heard[:, 2:], atol=1e-4, rtol=0)
 
 
 def test_saved_and_loaded_is_the_same(tmp_path):
@@ -155,8 +164,8 @@ def test_saved_and_loaded_is_the_same(tmp_path):
 def test_gradient_reaches_every_parameter():
     model = tiny()
     latents, sigma, portrait = inputs()
-    text, mask = torch.randn(2, 3, 7), torch.tensor([[True] * 3, [False] * 3])
-    model(latents, sigma, model.encode(portrait, text, mask)).square().sum().backward()
+    text = made_up_text([[0] * 3] * 2, [[2] * 3, [0] * 3])
+    model(latents, sigma, model.encode(portrait, text)).square().sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

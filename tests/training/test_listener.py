@@ -18,10 +18,19 @@ from headgen import cli, listen
 from headgen.errors import InputError
 from headgen.faces.motion import motion_coefficients
 from headgen.listener.engine import load_pipeline
+from headgen.listener.wishes import FULL, amounts
 from headgen.media import VideoReader, write_image
 from headgen.media.tensors import write_tensors
 from headgen.training import listener_samples
-from headgen.training.listener import ListenerGenModule, ListeningClips, ListeningData, importance
+from headgen.training.listener import (
+    MOST_WISHES,
+    ListenerGenModule,
+    ListeningClips,
+    ListeningData,
+    answers,
+    asked,
+    importance,
+)
 from headgen.training.trainer_cli import run
 
 DEBUG = "configs/train/listener-debug.yaml"
@@ -43,8 +52,19 @@ def write_conversations(folder):
             "speaker": motion_coefficients(made_up_motion(4 * LATENTS, seed=100 + k).landmarks()),
         }
         write_tensors(folder / "clips" / f"{k:05d}.safetensors", arrays, {})
-        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps({"seed": k}))
+        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps(facts(k)))
     return folder
+
+
+def facts(number):
+    """Nods and smiles that nobody and somebody caused."""
+    kinds = [("nod", 0.4, 0.9, 3), ("smile", 0.6, 2.4, None), ("nods", 1.5, 2.6, 5), ("nod", 2.0, 2.5, None)]
+    events = [
+        {"kind": kind, "who": who, "start": start, "end": end, "strength": 0.8, "cause": cause}
+        for who in ("listener", "speaker")
+        for kind, start, end, cause in kinds
+    ]
+    return {"seed": number, "attitude": "warm", "intensity": 0.6, "events": events}
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +227,7 @@ def test_the_loss_counts_what_is_noisy_and_moves_the_face(conversations):
         return module.loss(module.model, batch, torch.Generator().manual_seed(seed))
 
     first = loss(0)
-    assert set(first) == {"place", "change"} and all(v > 0 for v in first.values())
+    assert set(first) == {"place", "change", "answers"} and all(v > 0 for v in first.values())
     assert all(torch.equal(first[name], loss(0)[name]) for name in first)
     assert not torch.equal(first["place"], loss(1)["place"])
     first["place"].backward()
@@ -219,3 +239,25 @@ def test_the_shipped_recipes_name_options_that_there_are():
         config = yaml.safe_load(Path(path).read_text())
         ListeningData(**config["data"]["init_args"])
         assert config["model"]["init_args"]["total"] == config["trainer"]["max_steps"]
+
+
+def test_wishes_tell_what_happens_in_their_time(conversations):
+    clip = ListeningClips(conversations, "train", latent_frames=12, lead=20).clips[0]
+    events = [e for e in clip.facts["events"] if e["who"] == "listener"]
+    found = [asked(clip, events, 0.5, 1.92, "nod", np.random.default_rng(k)) for k in range(200)]
+    said = {wish.name for wishes in found for wish in wishes}
+    assert {"warm", "nod", "smile"} <= said and max(map(len, found)) <= MOST_WISHES
+    for wish in (w for wishes in found for w in wishes if w.name in FULL):
+        end = min(wish.end, 1.92)
+        assert wish.amount == amounts(events, 0.5 + wish.start, 0.5 + end)[wish.name]
+    assert any(w.start > 0 for wishes in found for w in wishes) and [] in found
+    assert all(w.amount == 0.6 for wishes in found for w in wishes if w.name == "warm")
+    # Of what is rare enough to be chosen for, nothing goes unsaid.
+    assert all(any(w.name == "nod" for w in wishes) for wishes in found if any(w.end > 9 for w in wishes))
+
+
+def test_answers_are_announced_just_before_they_begin():
+    rows = answers(facts(0)["events"][:4], 0.0, 48)
+    nod, smile = (list(FULL).index(kind) for kind in ("nod", "smile"))
+    begins = [row for row in range(48) if rows[row, nod]]
+    assert begins == [*range(2, 10), *range(30, 38)] and not rows[:, smile].any()
