@@ -129,9 +129,17 @@ class Retargeter:
         source: (478, 3) the source's landmarks in pixels.
         reference: (478, 3) the driver's landmarks in the frame from which relative motion counts.
         options: what to transfer and how strongly.
+        at_rest: whether the reference is a face at rest, however far open its mouth: so is the source then.
     """
 
-    def __init__(self, source: NDArray, reference: NDArray, options: RetargetOptions | None = None) -> None:
+    def __init__(
+        self,
+        source: NDArray,
+        reference: NDArray,
+        options: RetargetOptions | None = None,
+        *,
+        at_rest: bool = False,
+    ) -> None:
         self.options = options or RetargetOptions()
         self._source_pose = mesh.fit_pose(source)
         self._source = self._source_pose.frontal
@@ -145,7 +153,7 @@ class Retargeter:
         self._eyes = eyes * (o.region in ("all", "expression", "eyes")) * o.eyes * o.multiplier
         self._mouth = mouth * (o.region in ("all", "expression", "lips")) * o.lips * o.multiplier
         self._turn = o.multiplier if o.region in ("all", "pose") else 0.0
-        self._base = self._start(self._source, self._identity)
+        self._base = self._source if at_rest else self._start(self._source, self._identity)
         self._lid_skin = {contour[0]: _lid_skin(contour) for contour, _, _ in mesh.EYES}
 
     def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:

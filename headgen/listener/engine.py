@@ -127,7 +127,7 @@ class PortraitPainter:
         # The mean face at rest, one pixel between the outer corners of its eyes, is where motion counts from.
         face = mesh.mean_face().astype(np.float64)
         rest = mesh.Pose(np.eye(3), 1.0, np.zeros(3), face).project(face)
-        self._retarget = Retargeter(portrait.landmarks, rest)
+        self._retarget = Retargeter(portrait.landmarks, rest, at_rest=True)
         self._framing = Framing(portrait.landmarks, portrait.image.shape)
 
     def draw(self, latents: NDArray[np.float32], whole: bool) -> list[NDArray[np.uint8]]:

@@ -188,3 +188,12 @@ def test_a_driver_who_starts_blinking_does_not_tear_the_eyes_open():
     retarget = Retargeter(source, place(blinking))
     assert gap(retarget(place(blinking)), 159, 145) < 0.7 * gap(source, 159, 145)
     assert gap(retarget(place(FACE)), 159, 145) == pytest.approx(gap(source, 159, 145), rel=0.6)
+
+
+def test_a_face_at_rest_leaves_a_shut_mouth_shut_and_opens_it_by_as_much_as_it_opens():
+    """The mean face's mouth is a little open at rest; a listener's need not be."""
+    source, rest = place(OTHER), place(FACE)
+    speaking, resting = (Retargeter(source, rest, at_rest=at_rest) for at_rest in (False, True))
+    assert gap(speaking(rest)) > 0.05
+    np.testing.assert_allclose(resting(rest), source, atol=1e-3)
+    assert gap(resting(place(spoken(FACE, 0.1)))) == pytest.approx(0.1, abs=0.03)
