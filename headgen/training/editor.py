@@ -1,0 +1,342 @@
+"""Training of listener-edit: the join of two segments as it should be, from one that went wrong.
+
+Joins are made from continuous clips of the synthetic world (`headgen.evaluation.synthetic_joins`). A path
+leads from the re-noised join to the clean clip, see `headgen.listener.edit`; the network predicts its end.
+
+Shapes: B batch, F latent frames of a window, P parts, D token width, G video frames in a latent frame, C
+numbers of a part.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from headgen.errors import InputError
+from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
+from headgen.listener.adapter import CTMAdapter
+from headgen.listener.edit import ListenerEditor, bridge, latents_of
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
+from headgen.listener.transformer import ListenerTransformer
+from headgen.listening import clip_names, read_clip
+from headgen.training.average import move_average
+from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.listener import condition, importance, stretch
+
+Batch = dict[str, Tensor]
+
+LEAST_INNER, LEAST_OUTER = 2, 2
+"""Latent frames that are rewritten, and that are left on each side."""
+USUAL_INNER, USUAL = (5, 11), 0.5
+"""Inner latent frames of a transition of listener-gen, and how often they are trained on."""
+MIXED_SHARE = 0.4
+"""Of joins at which several things went wrong."""
+LEAST_STRENGTH, WHOLE_NOISE = 0.3, 0.15
+"""Of the noise that a path begins with; and how often that is noise alone."""
+BEGINNINGS = 0.35
+"""How often a path is trained on at its very beginning, which decides most."""
+SHARPEST = 0.3
+"""Noise level below which errors do not count more."""
+
+
+class SyntheticJoins(Dataset[Batch]):
+    """Joins of a split of conversations; join number i is a function of (seed, i) alone.
+
+    Args:
+        directory: made by ``headgen synth listening``.
+        split: ``train``, ``val`` or ``test``.
+        window: F.
+        lead: speaker rows before a window that go with it.
+        seed: base of all randomness.
+    """
+
+    def __init__(self, directory: Path, split: str, window: int, lead: int, seed: int = 0) -> None:
+        self.window, self.lead, self.seed = window, lead, seed
+        self.frames = window * FRAMES_PER_LATENT
+        clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
+        needed = window + -(-MOST_SKIPPED // FRAMES_PER_LATENT)
+        self.clips = [c for c in clips if len(c.latents) >= needed]
+        if not self.clips:
+            raise InputError(f"{directory}: all conversations are shorter than {needed} latent frames")
+        self.maker = JoinMaker(self.clips)
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Batch:
+        """One join.
+
+        Returns:
+            ``latents`` (F, P, D) as they should be; ``join``, the same with the join as it is; ``inner``, the
+            first inner frame and the one after the last; and the speaker as `stretch` gives it, unknown after
+            the inner frames.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        number = int(rng.integers(len(self.clips)))
+        clip = self.clips[number]
+        spare = len(clip.latents) - self.window - -(-MOST_SKIPPED // FRAMES_PER_LATENT)
+        start = int(rng.integers(spare + 1))
+        inner = self.inner(rng)
+        rows = inner[0] * FRAMES_PER_LATENT, inner[1] * FRAMES_PER_LATENT
+        some = rng.random() < MIXED_SHARE
+        kinds = [k for k in MIXED if rng.random() < 0.6] if some else [KINDS[int(rng.integers(len(KINDS)))]]
+        join = self.maker.join(number, start * FRAMES_PER_LATENT, self.frames, rows, kinds, rng)
+        speaker = stretch(clip.track, start, self.window, self.lead)
+        for known in speaker.values():
+            known[self.lead + rows[1] :] = 0
+        return {
+            "latents": torch.from_numpy(latents_of(join.truth)),
+            "join": torch.from_numpy(latents_of(begun(join, rng))),
+            "inner": torch.tensor(inner),
+            **speaker,
+        }
+
+    def inner(self, rng: np.random.Generator) -> tuple[int, int]:
+        """The first inner latent frame, and the one after the last."""
+        if rng.random() < USUAL and self.window >= USUAL_INNER[1] + LEAST_OUTER:
+            return USUAL_INNER
+        most = self.window - 2 * LEAST_OUTER
+        count = int(rng.integers(LEAST_INNER, min(most, self.window // 2) + 1))
+        first = int(rng.integers(LEAST_OUTER, self.window - LEAST_OUTER - count + 1))
+        return first, first + count
+
+
+def begun(join: Join, rng: np.random.Generator) -> np.ndarray:
+    """What the editor may be given of a join: a cross-fade of the inner frames, or a short one, or a cut."""
+    chance, middle = rng.random(), int(rng.integers(join.start + 1, join.stop))
+    if chance < 0.6:
+        return join.faded(join.start, join.stop)
+    if chance < 0.8:
+        reach = min(3, middle - join.start, join.stop - middle)
+        return join.faded(middle - reach, middle + reach)
+    return join.cut(middle)
+
+
+class JoinData(L.LightningDataModule):
+    """Joins made of conversations that ``headgen synth listening`` made.
+
+    Args:
+        data: the folder.
+        window: F.
+        batch_size: joins a step.
+        workers: processes that prepare them; 0 prepares them in the training process.
+        seed: base of all randomness of the data.
+        lead: speaker rows before a window that go with it: the adapter's history.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        window: int = 16,
+        batch_size: int = 16,
+        workers: int = 0,
+        seed: int = 0,
+        lead: int = 48,
+    ) -> None:
+        super().__init__()
+        self.folder, self.window, self.batch_size = Path(data), window, batch_size
+        self.workers, self.seed, self.lead = workers, seed, lead
+
+    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
+        return DataLoader(
+            SyntheticJoins(self.folder, split, self.window, self.lead, self.seed),
+            batch_size=self.batch_size,
+            sampler=RangeSampler(start, count),
+            num_workers=self.workers,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """An endless stream that goes on where a resumed run stopped."""
+        done = self.trainer.global_step if self.trainer else 0
+        return self._loader("train", done * self.batch_size, ENDLESS)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """A fixed set of joins of other conversations."""
+        return self._loader("val", 0, 4 * self.batch_size)
+
+
+class ListenerEditModule(L.LightningModule):
+    """Trains `ListenerEditor`; what is exported is the moving average.
+
+    Args:
+        width: of the transformer.
+        layers: its blocks; each is adapted.
+        heads: of its attention.
+        mlp_ratio: hidden width of the blocks' networks, in widths.
+        adapter_width: of the adapter.
+        adapter_window: speaker rows that a latent frame sees.
+        window: F, most latent frames of a window.
+        learning_rate: of AdamW, after warm-up.
+        warmup: steps of linear warm-up.
+        total: steps of the cosine decay, to a twentieth.
+        withhold: how often audio, and independently motion, is withheld.
+        steadiness: weight of the error of frame-to-frame changes.
+        gates: how far the adapter's gates stand open at first, 0 to 1.
+        average: decay of the moving average.
+        sampling_steps: denoising steps of what validation measures.
+    """
+
+    def __init__(
+        self,
+        width: int = 96,
+        layers: int = 3,
+        heads: int = 3,
+        mlp_ratio: int = 3,
+        adapter_width: int = 32,
+        adapter_window: int = 40,
+        window: int = 16,
+        learning_rate: float = 2e-3,
+        warmup: int = 50,
+        total: int = 1000,
+        withhold: float = 0.2,
+        steadiness: float = 2.0,
+        gates: float = 0.3,
+        average: float = 0.99,
+        sampling_steps: int = 4,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.codec = WarpCodec()  # the data's, once it is known
+        transformer = ListenerTransformer(
+            width=width, heads=heads, layers=layers, mlp_ratio=mlp_ratio, token_width=self.codec.token_width,
+            frames_per_latent=FRAMES_PER_LATENT, places=places().tolist(), block=window, window=window,
+            portrait_width=CHANNELS, text_width=1,
+        )  # fmt: skip
+        adapter = CTMAdapter(
+            base_width=width, layers=list(range(layers)), width=adapter_width, heads=2, encoder_layers=2,
+            frames_per_latent=FRAMES_PER_LATENT, window_frames=adapter_window,
+        )  # fmt: skip
+        for attention in adapter.attentions.values():
+            for gate in (attention.audio_gate, attention.motion_gate):
+                nn.init.constant_(gate, math.atanh(gates))  # there is no base to be left as it is
+        self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
+        self.average_model = copy.deepcopy(self.model).requires_grad_(False)
+        self.register_buffer("importance", torch.ones(len(PARTS), CHANNELS))
+
+    def setup(self, stage: str) -> None:
+        """Takes the codec of the data set.
+
+        Raises:
+            InputError: there is none.
+        """
+        folder = self.trainer.datamodule.folder
+        if not (folder / "codec" / "config.json").is_file():
+            raise InputError(
+                f"{folder}: no conversations to train on; make some with `headgen synth listening`"
+            )
+        found = WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
+        self.codec.load_state_dict(found.state_dict())
+        self.importance.copy_(importance(self.codec))
+
+    @property
+    def exported(self) -> ListenerEditor:
+        """The editor as users load it, of the averaged weights."""
+        editor = ListenerEditor(
+            cast(ListenerTransformer, self.average_model["transformer"]),
+            cast(CTMAdapter, self.average_model["adapter"]),
+            self.codec,
+            FlowMatchEulerDiscreteScheduler(),
+        )
+        editor.set_progress_bar_config(disable=True)
+        return editor
+
+    def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named losses of a batch with noise of a generator."""
+        truth, inner = batch["latents"], batch["inner"]
+        many, frames = truth.shape[:2]
+
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator).to(truth.device)
+
+        now = torch.arange(frames, device=truth.device)[None]
+        is_inner = (now >= inner[:, :1]) & (now < inner[:, 1:])  # (B, F)
+        mask = is_inner[..., None, None]
+        level = torch.cat([bridge(t[None], slice(*i)) for t, i in zip(truth, inner.tolist(), strict=True)])
+        clean, join = truth - level, batch["join"] - level
+        strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * draw(many, 1)
+        strength = torch.where(draw(many, 1) < WHOLE_NOISE, 1.0, strength)
+        share = torch.where(draw(many, 1) < BEGINNINGS, 1.0, draw(many, 1))
+        noise = torch.randn(truth.shape, generator=generator).to(truth.device)
+        s, r = strength[..., None, None], share[..., None, None]
+        path = (1 - r) * clean + r * ((1 - s) * join + s * noise)
+        sigma = is_inner * share * strength
+        keep = draw(many) >= self.hparams.withhold, draw(many) >= self.hparams.withhold
+        portrait = torch.randn(many, len(PARTS), CHANNELS, generator=generator).to(truth.device)
+        speaker = model["adapter"].encode(
+            condition(batch, keep), first=frames * FRAMES_PER_LATENT - batch["audio"].shape[1]
+        )
+        found = model["transformer"](
+            torch.where(mask, path, clean),
+            sigma,
+            model["transformer"].encode(portrait),
+            adapter=model["adapter"],
+            speaker=speaker,
+        )
+        error = mask * (found - clean)
+        weight = 1 / (share * strength).clamp(min=SHARPEST)[..., None, None]
+        weight = weight / weight.mean()
+        count = mask.float().mean()
+        steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
+        change = (steps[:, 1:] - steps[:, :-1]).square() * self.importance
+        place = error.square() * self.importance.repeat(1, FRAMES_PER_LATENT)
+        return {
+            "place": (weight * place).mean() / count,
+            "change": self.hparams.steadiness * (weight * change).mean() / count,
+        }
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """One batch."""
+        terms = self.loss(self.model, batch, torch.Generator().manual_seed(self.global_step))
+        for name, value in terms.items():
+            self.log(f"train/{name}", value)
+        return sum(terms.values(), torch.zeros((), device=self.device))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Moves the average; faster at first."""
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Losses of the average with fixed noise; and root mean square errors of what it makes of joins.
+
+        ``val/made`` is that of rewritten inner frames, ``val/given`` that of the joins as they were.
+        """
+        terms = self.loss(self.average_model, batch, torch.Generator().manual_seed(index))
+        editor, many = self.exported, len(batch["latents"])
+        squares: dict[str, list[Tensor]] = {"made": [], "given": []}
+        generator = torch.Generator().manual_seed(index)
+        for truth, join, inner in zip(batch["latents"], batch["join"], batch["inner"].tolist(), strict=True):
+            made = editor(
+                join[None],
+                slice(*inner),
+                num_inference_steps=self.hparams.sampling_steps,
+                generator=generator,
+            )[0]
+            for name, one in (("made", made), ("given", join)):
+                squares[name].append((one - truth)[slice(*inner)].square().mean())
+        terms |= {name: torch.stack(values).mean().sqrt() for name, values in squares.items()}
+        for name, value in terms.items():
+            self.log(f"val/{name}", value, batch_size=many)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warm-up, cosine."""
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), self.hparams.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+
+        def factor(step: int) -> float:
+            rise = min(1.0, (step + 1) / self.hparams.warmup)
+            done = min(1.0, step / self.hparams.total)
+            return rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
