@@ -36,7 +36,7 @@ from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCod
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 
-__all__ = ["ListenerEditor", "bridge", "cross_fade", "ease", "frames_of", "latents_of"]
+__all__ = ["ListenerEditor", "bridge", "cross_fade", "ease", "frames_of", "latents_of", "same_latents"]
 
 STRENGTH, STEPS = 0.6, 4
 """Noise that a join is given, and denoising steps."""
@@ -72,10 +72,6 @@ class ListenerEditor(DiffusionPipeline):
     def window(self) -> int:
         """Most latent frames of a window."""
         return int(self.transformer.config.window)
-
-    def reads(self, codec: WarpCodec) -> bool:
-        """Whether latents of a codec are those that it was trained on; half precision makes no difference."""
-        return torch.allclose(codec.basis.float().cpu(), self.codec.basis.float().cpu(), rtol=0.01, atol=1e-4)
 
     def check_inputs(
         self,
@@ -235,6 +231,11 @@ class ListenerEditor(DiffusionPipeline):
             return [nothing.extended(wanted + after)] * batch
         known = [s[max(0, len(s) - after - wanted) : len(s) - after] for s in speakers]
         return [s.preceded(wanted - len(s)).extended(after) for s in known]
+
+
+def same_latents(one: WarpCodec, other: WarpCodec) -> bool:
+    """Whether two codecs' latents mean the same; half precision makes no difference."""
+    return torch.allclose(one.basis.float().cpu(), other.basis.float().cpu(), rtol=0.01, atol=1e-4)
 
 
 def ease(frames: int, start: int, stop: int) -> NDArray[np.float32]:
