@@ -59,6 +59,9 @@ COMMANDS: dict[str, Command] = {
     "train listener-gen": Command(
         "headgen.training.cli:train", "train the listener: DiTaiListener-Gen", takes_arguments=True
     ),
+    "train listener-edit": Command(
+        "headgen.training.cli:train", "train what rewrites joins: DiTaiListener-Edit", takes_arguments=True
+    ),
     "bench fsrt": Command(
         "headgen.evaluation.bench_fsrt:bench", "measure the full-size FSRT on this machine"
     ),
@@ -70,6 +73,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench listener": Command(
         "headgen.evaluation.bench_listener:bench", "measure a listener on held-out conversations"
+    ),
+    "bench edit": Command(
+        "headgen.evaluation.bench_edit:bench", "measure how joins of segments are rewritten"
     ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(
