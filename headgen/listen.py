@@ -7,10 +7,11 @@ listener in segments and the pictures go straight to the writer. Memory hardly g
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ from headgen.listener.engine import (
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import FRAMES_PER_LATENT
 from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
+from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS, SpeakerTrack
+from headgen.listener.wishes import ATTITUDES, Wish
 from headgen.media.image import side_by_side
 from headgen.media.output import check_output
 from headgen.media.provenance import container_metadata, record_path, write_run_record
@@ -46,6 +49,8 @@ from headgen.scheduler.cache import fingerprint
 from headgen.scheduler.plan import derived_seed
 
 __all__ = ["FrameMode", "Layout", "Listening", "listen"]
+
+logger = logging.getLogger(__name__)
 
 Layout = Literal["single", "side-by-side"]
 FrameMode = Literal["full", "crop"]
@@ -66,13 +71,16 @@ class Listening:
     """Frames of each."""
     seconds: float
     """How long all took."""
+    understood: str = ""
+    """What was made of the text and the attitude."""
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line for people, and one on what was asked for."""
         made = self.frames * len(self.outputs)
         rate = made / FPS / max(self.seconds, 1e-9)
         names = ", ".join(map(str, self.outputs))
-        return f"{names}: {made} frames in {self.seconds:.1f} s ({rate:.2f} times real time)"
+        line = f"{names}: {made} frames in {self.seconds:.1f} s ({rate:.2f} times real time)"
+        return f"{line}\nasked for: {self.understood}" if self.understood else line
 
 
 def listen(
@@ -87,6 +95,11 @@ def listen(
     steps: int = 8,
     audio_scale: float = 1.0,
     motion_scale: float = 1.0,
+    text: str | None = None,
+    attitude: str | None = None,
+    intensity: float = 0.7,
+    text_scale: float = 1.0,
+    text_model: str = "listener-text",
     takes: int = 1,
     max_size: int = 1280,
     workers: int = 1,
@@ -115,6 +128,12 @@ def listen(
         steps: denoising steps, 1 to 100: fewer are faster.
         audio_scale: how strongly the speaker's voice is followed, 0 to 5; 1 is natural.
         motion_scale: how strongly the speaker's face is followed, 0 to 5.
+        text: what the listener is to do, in English: `smiles warmly and nods`; by time, in seconds:
+            `0-5: neutral; 5-: surprised`.
+        attitude: how to listen all the time: `warm`, `neutral`, `sceptical`, `bored` or `surprised`.
+        intensity: of the attitude, 0 to 1.
+        text_scale: how strongly text and attitude are followed, 0 to 5.
+        text_model: name of the model that reads the text.
         takes: how many listeners to make, each with a seed of its own.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
         workers: processes that make segments; each loads the models. `causal` has use for one only.
@@ -141,7 +160,9 @@ def listen(
             raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
-    guidance = Guidance(audio_scale, motion_scale)
+    guidance = Guidance(audio_scale, motion_scale, text_scale)
+    reader = None if text is None else hub.resolve(text_model)
+    request = asked_for(text, attitude, intensity, reader)
     outputs = [output] if takes == 1 else [output.with_stem(f"{output.stem}-{k + 1}") for k in range(takes)]
     for path in outputs:
         check_output(path, suffixes=VIDEO_SUFFIXES, inputs=[speaker, portrait])
@@ -156,17 +177,18 @@ def listen(
     with MediaPipeTracker() as tracker:
         person = read_portrait(portrait, tracker, max_size)
     track = speaker_track(speaker, progress=progress)
-    weights = {  # with the model's name, because each model has files of the same names
-        f"{found.folder.name}/{file}": digest
-        for found in (files, painter)
-        for file, digest in found.sha256.items()
-    }
+    for start in sorted({wish.start for wish in request.wishes}):
+        if start >= len(track) / FPS:
+            logger.warning("text: from %g s on there is no video; it ends at %g s", start, len(track) / FPS)
+    weights = _digests(files, painter)
     told: dict[str, Any] = {
         "layout": layout, "frame": frame, "long": long, "steps": steps, "audio_scale": audio_scale,
-        "motion_scale": motion_scale, "takes": takes, "max_size": max_size, "precision": precision,
+        "motion_scale": motion_scale, "text": text, "attitude": attitude, "intensity": intensity,
+        "text_scale": text_scale, "takes": takes, "max_size": max_size, "precision": precision,
         "device": device,
     }  # fmt: skip
-    job = ListenJob(track, person, _identity(track, person, options, weights))
+    wishes = request.wishes
+    job = ListenJob(track, person, _identity(track, person, options, weights, wishes), wishes)
     store = None if cache is None else Cache(cache)
     with ExitStack() as stack:
         engine: Engine
@@ -185,18 +207,48 @@ def listen(
                 "frames with the speaker's face": int(track.seen.sum()),
                 "frames with sound": int(track.heard.sum()),
                 "seconds": round(time.perf_counter() - started, 2),
+                **({"asked for": str(request)} if wishes else {}),
             }
             write_run_record(
                 path,
                 command="listen",
                 model=model,
                 inputs={"speaker": [speaker], "portrait": [portrait]},
-                weights=weights,
+                weights=weights if reader is None else weights | _digests(reader),
                 options=told,
                 seed=seed,
                 notes=notes,
             )
-    return Listening(outputs, list(map(record_path, outputs)), len(track), time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return Listening(outputs, list(map(record_path, outputs)), len(track), seconds, request.understood)
+
+
+def asked_for(
+    text: str | None, attitude: str | None, intensity: float, reader: hub.Weights | None
+) -> TextRequest:
+    """What a listener is asked to do; what of a text was not understood is told in a warning.
+
+    Args:
+        text: see `listen`.
+        attitude: see `listen`.
+        intensity: of the attitude.
+        reader: weights of the text encoder; None without a text.
+
+    Raises:
+        InputError: nothing was understood, an unknown attitude or intensity, or two attitudes.
+    """
+    if attitude is not None and attitude not in ATTITUDES:
+        raise InputError(f"attitude={attitude!r} is unknown; choose from {', '.join(ATTITUDES)}")
+    given = () if attitude is None else (Wish(attitude, intensity),)
+    if text is None or reader is None:
+        return TextRequest(given)
+    request = read_text(text, load_text_encoder(reader.folder))
+    also = sorted({wish.name for wish in request.wishes} & set(ATTITUDES))
+    if given and also:
+        raise InputError(f"the text asks for {', '.join(also)} and attitude={attitude!r} too; leave one out")
+    if request.doubts:
+        logger.warning("text: %s", request)
+    return replace(request, wishes=(*given, *request.wishes))
 
 
 def plan(frames: int, long: Long, seed: int) -> Plan:
@@ -207,8 +259,9 @@ def plan(frames: int, long: Long, seed: int) -> Plan:
         long: see `listen`.
         seed: of the video.
     """
-    overlap = 0 if long == "causal" else OVERLAP
-    return plan_segments(frames, SEGMENT, overlap, seed, multiple=FRAMES_PER_LATENT)
+    if long == "causal":  # a live one is cut no other way: nobody knows yet where it ends
+        return plan_segments(frames, SEGMENT, 0, seed, multiple=FRAMES_PER_LATENT, least=1)
+    return plan_segments(frames, SEGMENT, OVERLAP, seed, multiple=FRAMES_PER_LATENT)
 
 
 def _check_listener(model: str, folder: Path) -> None:
@@ -225,12 +278,31 @@ def _check_listener(model: str, folder: Path) -> None:
         )
 
 
-def _identity(track: SpeakerTrack, person: Portrait, options: ListenOptions, weights: dict[str, str]) -> str:
+def _digests(*models: hub.Weights) -> dict[str, str]:
+    """SHA-256 of all files, with the model's name, because each model has files of the same names."""
+    return {
+        f"{found.folder.name}/{file}": digest for found in models for file, digest in found.sha256.items()
+    }
+
+
+def _identity(
+    track: SpeakerTrack,
+    person: Portrait,
+    options: ListenOptions,
+    weights: dict[str, str],
+    wishes: tuple[Wish, ...],
+) -> str:
     """Stands for all that a segment is made of beside its place and seed."""
     told = {name: value for name, value in vars(options).items() if name not in ("model", "painter", "whole")}
     speaker = {name: getattr(track, name) for name in ("audio", "motion", "heard", "seen")}
     return fingerprint(
-        {"speaker": speaker, "portrait": person.landmarks, "options": told, "weights": weights}
+        {
+            "speaker": speaker,
+            "portrait": person.landmarks,
+            "options": told,
+            "weights": weights,
+            "wishes": wishes,
+        }
     )
 
 

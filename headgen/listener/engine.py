@@ -8,14 +8,15 @@ Shapes: F latent frames, G video frames in one, P parts, D token width, C = D / 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
-from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,9 +25,12 @@ from headgen.faces.framing import Framing
 from headgen.faces.retarget import Retargeter
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
+from headgen.listener.chain import LatentSegment
+from headgen.listener.edit import ListenerEditor, cross_fade, frames_of, latents_of, same_latents
 from headgen.listener.gen import Guidance, ListenerPipeline
-from headgen.listener.latents import CHANNELS, FaceMotion, WarpCodec, soften_joints
-from headgen.listener.track import SpeakerTrack
+from headgen.listener.latents import FaceMotion, WarpCodec, soften_joints
+from headgen.listener.track import FPS, SpeakerTrack
+from headgen.listener.wishes import TextTokens, Wish, text_tokens
 from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
@@ -45,16 +49,20 @@ __all__ = [
     "ListenOptions",
     "Long",
     "PortraitPainter",
+    "TransitionKind",
+    "load_editor",
     "load_pipeline",
 ]
 
 Long = Literal["segments", "causal"]
+TransitionKind = Literal["edit", "crossfade", "none"]
 Precision = Literal["auto", "fp32", "bf16"]
+Pipeline = TypeVar("Pipeline", bound=DiffusionPipeline)
 
 SEGMENT, OVERLAP = 192, 24
 """Video frames of a segment (7.7 s), and of the overlap of two."""
-CHUNK = 5
-"""Latent frames that ``causal`` makes at a time (0.8 s)."""
+CHUNK = 2
+"""Latent frames that ``causal`` makes at a time (0.32 s): as many as a live listener may lag behind."""
 MOST_THREADS = 8
 OPENING, OPENING_CALM = 14, 6
 """Latent frames in which a listener's first blink is wished for (2.2 s), and video frames before it."""
@@ -77,6 +85,9 @@ class ListenOptions:
         long: ``segments`` or ``causal``.
         steps: denoising steps.
         guidance: scales of the conditions.
+        chunk: latent frames that ``causal`` makes at a time.
+        transition: how two segments are joined; ``edit`` needs an editor.
+        editor: folder of its weights (`ListenerEditor`).
         whole: whole photographs, or else the square around the head.
         precision: arithmetic of the network that draws.
         device: where they run.
@@ -87,6 +98,9 @@ class ListenOptions:
     long: Long = "segments"
     steps: int = 8
     guidance: Guidance = Guidance()
+    chunk: int = CHUNK
+    transition: TransitionKind = "crossfade"
+    editor: Path | None = None
     whole: bool = True
     precision: Precision = "auto"
     device: str = "auto"
@@ -99,12 +113,14 @@ class ListenJob:
     Attributes:
         track: the speaker, for the whole length.
         portrait: of the listener.
-        identity: stands for the contents of both and for the weights, see `Engine.fingerprint`.
+        identity: stands for the contents of all and for the weights, see `Engine.fingerprint`.
+        wishes: what the listener is asked to do.
     """
 
     track: SpeakerTrack
     portrait: Portrait
     identity: str
+    wishes: tuple[Wish, ...] = ()
 
 
 class PortraitPainter:
@@ -149,6 +165,12 @@ class LatentEngine:
         long: ``segments`` or ``causal``.
         steps: denoising steps.
         guidance: scales of the conditions.
+        at_once: latent frames that ``causal`` makes at a time.
+        transition: how two segments are joined.
+        editor: joins them, for ``edit``.
+
+    Raises:
+        ValueError: ``edit`` without an editor, or with one of other latents.
     """
 
     def __init__(
@@ -157,8 +179,14 @@ class LatentEngine:
         long: Long = "segments",
         steps: int = 8,
         guidance: Guidance = Guidance(),  # noqa: B008 - it is frozen
+        at_once: int = CHUNK,
+        transition: TransitionKind = "crossfade",
+        editor: ListenerEditor | None = None,
     ) -> None:
-        self.pipeline, self.steps, self.guidance = pipeline, steps, guidance
+        if transition == "edit" and (editor is None or not same_latents(editor.codec, pipeline.codec)):
+            raise ValueError("transition 'edit' needs an editor of the listener's latents")
+        self.pipeline, self.steps, self.guidance, self.at_once = pipeline, steps, guidance, at_once
+        self.transition, self.editor = transition, editor
         self.chained = long == "causal"
 
     @property
@@ -166,20 +194,26 @@ class LatentEngine:
         """G."""
         return self.pipeline.frames_per_latent
 
-    def attend(self, track: SpeakerTrack, tokens: Tensor) -> None:
+    def attend(self, track: SpeakerTrack, tokens: Tensor, wishes: Sequence[Wish] = ()) -> None:
         """Turns to a speaker.
 
         Args:
             track: the speaker, for the whole length.
             tokens: (P, C) of the listener's portrait, see `WarpCodec.portrait_tokens`.
+            wishes: what the listener is asked to do.
         """
-        self.track, self.tokens = track, tokens[None]
+        self.track, self.tokens, self.wishes = track, tokens[None], wishes
+
+    def text(self, frame: int) -> TextTokens | None:
+        """What is asked for, as a segment reads it that begins with a video frame."""
+        if not self.wishes:
+            return None
+        return text_tokens([self.wishes], self.frames_per_latent, first=frame / FPS)
 
     def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
         """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""
         count = -(-len(segment) // self.frames_per_latent)
-        rows = self.heard_until(segment.start + count * self.frames_per_latent)
-        at_once = CHUNK if self.chained else self.pipeline.most_at_once
+        at_once = self.at_once if self.chained else self.pipeline.most_at_once
         passes = -(-count // at_once) * self.steps
         done = 0
 
@@ -188,26 +222,51 @@ class LatentEngine:
             done += 1
             step(done / passes)
 
-        past = None if previous is None else torch.from_numpy(previous["past"])[None]
-        generator = torch.Generator().manual_seed(segment.seed)
+        if self.chained:
+            return self._chained(segment, count, previous, stepped)
         made = self.pipeline(
-            [rows],
+            [self.heard_until(segment.start + count * self.frames_per_latent)],
             self.tokens,
             count,
-            past=past,
-            chunk=CHUNK if self.chained else None,
             num_inference_steps=self.steps,
             guidance=self.guidance,
-            latents=self.noise(count, segment.index == 0, generator),
+            text=self.text(segment.start),
+            latents=self.noise(count, segment.index == 0, torch.Generator().manual_seed(segment.seed)),
             callback_on_step_end=stepped,
             output_type="latent",
         ).latents
-        before = None if previous is None else previous["past"]
-        latents = soften_joints(made[0].numpy(), before)
-        if not self.chained:
-            return {"latents": latents}
-        known = latents if before is None else np.concatenate([before, latents])
-        return {"latents": latents, "past": np.ascontiguousarray(known[-self.pipeline.past_latents :])}
+        return {"latents": soften_joints(made[0].numpy())}
+
+    def _chained(
+        self, segment: Segment, count: int, previous: Result | None, stepped: Callable[[], None]
+    ) -> Result:
+        past = None if previous is None else previous["past"]
+        chain = self.chain(segment.index, segment.start, segment.seed, self.track[: segment.start], past)
+        made = []
+        for first in range(0, count, self.at_once):
+            begin, end = (
+                segment.start + k * self.frames_per_latent for k in (first, min(first + self.at_once, count))
+            )
+            made.append(chain.extend(self.heard_until(end)[begin:], self.steps, stepped))
+        return {"latents": np.concatenate(made), "past": chain.past}
+
+    def chain(
+        self, index: int, start: int, seed: int, before: SpeakerTrack, past: NDArray[np.float32] | None
+    ) -> LatentSegment:
+        """A segment of ``causal``, to be made chunk by chunk.
+
+        Args:
+            index: of the segment.
+            start: video frame that it begins with.
+            seed: of the segment.
+            before: the speaker until the segment begins.
+            past: (N, P, D) latents before it; None for the first.
+        """
+        # Noise for the longest segment: a video that ends earlier begins no other way.
+        longest = SEGMENT // self.frames_per_latent
+        noise = self.noise(longest, index == 0, torch.Generator().manual_seed(seed))
+        text = self.text(start)
+        return LatentSegment(self.pipeline, self.tokens, noise, before, past, self.guidance, text)
 
     def noise(self, count: int, opening: bool, generator: torch.Generator) -> Tensor:
         """Noise (1, F, P, D) that a segment is made of.
@@ -244,18 +303,27 @@ class LatentEngine:
         return self.track.extended(missing)
 
     def refine(self, transition: Transition, left: Result, right: Result, step: Step) -> Result:
-        """A cross-fade of the motion, not of pictures, in which everything would show twice."""
+        """The frames of a transition: rewritten by the editor, cross-faded, or half of each segment's."""
         count = len(transition)
-        ends = self.frames(left["latents"])[-count:], self.frames(right["latents"])[:count]
-        share = (np.arange(count, dtype=np.float32) + 0.5) / count
-        share = (share * share * (3 - 2 * share))[:, None, None]
-        blended = (1 - share) * ends[0] + share * ends[1]
-        return {"latents": rearrange(blended, "(f g) p c -> f p (g c)", g=self.frames_per_latent)}
+        size = count // self.frames_per_latent
+        if self.transition == "edit" and self.editor is not None:
+            begin = transition.stop - self.frames_per_latent * len(left["latents"])
+            joined = self.editor.refine_join(
+                torch.from_numpy(left["latents"]),
+                torch.from_numpy(right["latents"]),
+                size,
+                self.heard_until(transition.start + self.frames_per_latent * len(right["latents"]))[begin:],
+                self.tokens[0],
+                generator=torch.Generator().manual_seed(transition.seed),
+            )
+            first = len(left["latents"]) - size
+            return {"latents": joined[first : first + size].numpy()}
+        ends = self.frames(left["latents"][-size:]), self.frames(right["latents"][:size])
+        if self.transition == "none":
+            return {"latents": latents_of(np.concatenate([ends[0][: count // 2], ends[1][count // 2 :]]))}
+        return {"latents": latents_of(cross_fade(*ends))}
 
-    @staticmethod
-    def frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Latents (F, P, D) frame by frame: (F * G, P, C)."""
-        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+    frames = staticmethod(frames_of)
 
 
 class ListenEngine(LatentEngine):
@@ -268,7 +336,16 @@ class ListenEngine(LatentEngine):
     def __init__(self, options: ListenOptions) -> None:
         device = resolve_device(options.device)
         pipeline = load_pipeline(options.model).to(device)
-        super().__init__(pipeline, options.long, options.steps, options.guidance)
+        editor = None if options.editor is None else load_editor(options.editor).to(device)
+        super().__init__(
+            pipeline,
+            options.long,
+            options.steps,
+            options.guidance,
+            options.chunk,
+            options.transition,
+            editor,
+        )
         self.options = options
         on_cpu = device.type == "cpu"
         self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
@@ -279,7 +356,7 @@ class ListenEngine(LatentEngine):
     def prepare(self, job: ListenJob) -> None:
         """Reads the portrait and keeps the speaker at hand."""
         self.fingerprint = job.identity
-        self.attend(job.track, self.pipeline.codec.portrait_tokens(job.portrait.landmarks))
+        self.attend(job.track, self.pipeline.codec.portrait_tokens(job.portrait.landmarks), job.wishes)
         self.painter.prepare(job.portrait)
 
     def draw(
@@ -303,11 +380,20 @@ def openness(motion: FaceMotion) -> NDArray[np.float64]:
 
 def load_pipeline(folder: Path) -> ListenerPipeline:
     """The listener of a folder of weights, as `ListenerPipeline.save_pretrained` wrote it."""
+    return _loaded(ListenerPipeline, folder)
+
+
+def load_editor(folder: Path) -> ListenerEditor:
+    """The editor of a folder of weights, as `ListenerEditor.save_pretrained` wrote it."""
+    return _loaded(ListenerEditor, folder)
+
+
+def _loaded(kind: type[Pipeline], folder: Path) -> Pipeline:
     level, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()  # it recommends a package that small models do not need
     diffusers_logging.disable_progress_bar()  # of four small files, and over our own
     try:
-        pipeline = ListenerPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+        pipeline = kind.from_pretrained(folder, low_cpu_mem_usage=False)
         pipeline.to(torch.float32)  # weights may lie in half precision, half as large
     finally:
         diffusers_logging.set_verbosity(level)

@@ -8,10 +8,12 @@ frame shows are not looked at. `stream_speaker` holds about a second at a time, 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import av
@@ -22,18 +24,117 @@ from headgen.errors import InputError
 from headgen.faces.mesh import N_LANDMARKS
 from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.listener.motion import MotionFeatures
-from headgen.listener.speech import HOP, FeatureExtractor, SpeechFeatures, speech_extractor
+from headgen.listener.speech import HOP, SpeechFeatures, speech_extractor
 from headgen.listener.track import FPS, SAMPLE_RATE, SpeakerTrack, joined
 from headgen.media.sound import SoundReader, sound_stream
 from headgen.media.video import Frame, VideoReader, probe
 from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["SpeakerInfo", "shown_pictures", "speaker_info", "speaker_track", "stream_speaker"]
+__all__ = [
+    "Piece",
+    "SpeakerInfo",
+    "SpeakerStream",
+    "file_pieces",
+    "shown_pictures",
+    "speaker_info",
+    "speaker_track",
+    "stream_speaker",
+]
 
 logger = logging.getLogger(__name__)
 
 PIECE = FPS
 """Frames that `stream_speaker` hands out at a time."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What has come of a speaker since the piece before.
+
+    Attributes:
+        until: seconds of the speaker's time before which nothing more will come.
+        sound: (N,) float32 samples at `SAMPLE_RATE` from -1 to 1 that follow those before.
+        pictures: each with the second at which it begins, as RGB (H, W, 3) uint8.
+        heard: whether the sound is one, and no filling.
+    """
+
+    until: Fraction
+    sound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    pictures: tuple[tuple[Fraction, np.ndarray], ...] = ()
+    heard: bool = True
+
+
+class SpeakerStream:
+    """Hears and sees a speaker piece by piece: files and live speakers alike.
+
+    Row k is the same to the bit in whatever pieces its sound and pictures came. A picture is looked at when a
+    row shows it, so those that no row shows cost nothing.
+
+    Args:
+        tracker: follows the speaker's face; one of its own for each stream.
+        speech: which features are made of the sound, see `headgen.listener.speech.speech_extractor`.
+        name: what warnings call the speaker.
+    """
+
+    def __init__(
+        self, tracker: FaceTracker, speech: str = SpeechFeatures.name, name: str = "the speaker"
+    ) -> None:
+        self.look_every = 1
+        """Looks at the speaker in one row of so many; in the others the face stays as it was."""
+        self.rows = 0
+        """How many there were so far."""
+        self._tracker, self._name = tracker, name
+        self._extractor, self._motion = speech_extractor(speech), MotionFeatures()
+        self._heard: deque[tuple[int, np.ndarray, bool]] = deque()
+        self._heard_rows = 0
+        self._pictures: deque[tuple[Fraction, np.ndarray]] = deque()
+        self._unseen: np.ndarray | None = None  # a picture that is shown and was not looked at
+        self._face, self._told = _NO_FACE, False
+
+    def take(self, piece: Piece) -> SpeakerTrack:
+        """Takes what has come.
+
+        Returns:
+            The rows that are complete now. Where sound is missing, nothing was heard.
+        """
+        for row in self._extractor.push(piece.sound):
+            self._heard.append((self._heard_rows, row, piece.heard))
+            self._heard_rows += 1
+        self._pictures.extend(piece.pictures)
+        count = max(0, int(piece.until * FPS) - self.rows)
+        heard = [self._hear(self.rows + k) for k in range(count)]
+        faces = [self._look(self.rows + k) for k in range(count)]
+        self.rows += count
+        motion, seen = self._motion.push(np.stack([_NO_FACE, *faces])[1:])
+        audio = np.stack([self._silent, *(row for row, _ in heard)])[1:]
+        return SpeakerTrack(audio, motion, np.array([there for _, there in heard], bool), seen)
+
+    @property
+    def _silent(self) -> np.ndarray:
+        return np.zeros(self._extractor.width, np.float32)
+
+    def _hear(self, row: int) -> tuple[np.ndarray, bool]:
+        """Features (A,) of a row, and whether there was sound."""
+        while self._heard and self._heard[0][0] < row:  # it came too late
+            self._heard.popleft()
+        if self._heard and self._heard[0][0] == row:
+            _, features, there = self._heard.popleft()
+            if there:
+                return features, True
+        return self._silent, False
+
+    def _look(self, row: int) -> np.ndarray:
+        """Landmarks (478, 3) of a row, NaN without a face; the last picture stays."""
+        while self._pictures and self._pictures[0][0] < Fraction(row + 1, FPS):
+            self._unseen = self._pictures.popleft()[1]
+        if self._unseen is not None and row % self.look_every == 0:
+            track = self._tracker.track(self._unseen)
+            self._unseen = None
+            self._face = _NO_FACE if track is None else track.landmarks
+            if track is not None and track.n_faces > 1 and not self._told:
+                logger.warning("%s: %d faces were found, the largest is followed", self._name, track.n_faces)
+                self._told = True
+        return self._face
 
 
 @dataclass(frozen=True)
@@ -125,19 +226,14 @@ def stream_speaker(
         MissingExtraError: `speech` needs an extra that is not installed.
     """
     info = speaker_info(path)
-    extractor = speech_extractor(speech)
-    motion = MotionFeatures()
     hearing = seeing = False
-    with MediaPipeTracker() as tracker:
-        sounds = _sounds(info, extractor)
-        faces = _faces(info, tracker) if info.has_video else repeat(_NO_FACE)
+    with MediaPipeTracker() as tracker, closing(file_pieces(info)) as pieces:
+        speaker = SpeakerStream(tracker, speech, str(info.path))
         for done in range(0, info.frames, PIECE):
             count = min(PIECE, info.frames - done)
-            rows, heard = zip(*islice(sounds, count), strict=True)
-            features, seen = motion.push(np.stack(list(islice(faces, count))))
-            piece = SpeakerTrack(np.stack(rows), features, np.array(heard), seen)
-            hearing, seeing = hearing or bool(piece.heard.any()), seeing or bool(seen.any())
-            yield piece
+            some = joined([speaker.take(piece) for piece in islice(pieces, count)])
+            hearing, seeing = hearing or bool(some.heard.any()), seeing or bool(some.seen.any())
+            yield some
             if progress is not None:
                 progress(ProgressEvent("watch the speaker", done + count, info.frames))
     if not hearing and not seeing:
@@ -160,38 +256,48 @@ def speaker_track(
 _NO_FACE = np.full((N_LANDMARKS, 3), np.nan, np.float32)
 
 
-def _sounds(info: SpeakerInfo, extractor: FeatureExtractor) -> Iterator[tuple[np.ndarray, bool]]:
-    """Features (A,) of every frame, and whether there is sound in it; without end."""
-    silent = np.zeros(extractor.width, np.float32), False
+def file_pieces(info: SpeakerInfo) -> Generator[Piece, None, None]:
+    """What a file holds of a speaker, a frame at a time, as it would come live.
+
+    Args:
+        info: of `speaker_info`.
+
+    Yields:
+        `SpeakerInfo.frames` pieces.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    with ExitStack() as stack:
+        sounds = stack.enter_context(closing(_sounds(info)))
+        pictures: Iterator[Frame] = iter(())
+        if info.has_video:
+            pictures = iter(stack.enter_context(VideoReader(info.path)))
+        upcoming = next(pictures, None)
+        for k in range(info.frames):
+            end = Fraction(k + 1, FPS)
+            begun = []
+            while upcoming is not None and upcoming.time < end:
+                begun.append((upcoming.time, upcoming.image))
+                upcoming = next(pictures, None)
+            samples, heard = next(sounds)
+            yield Piece(end, samples, tuple(begun), heard)
+
+
+def _sounds(info: SpeakerInfo) -> Generator[tuple[np.ndarray, bool], None, None]:
+    """The samples of every frame, and whether they are sound; none when it is over; without end."""
     if info.has_audio:
         sound = SoundReader(info.path, SAMPLE_RATE, info.start)
-        frame = samples = 0
-        for block in sound:
-            samples += len(block)
-            for row in extractor.push(block):
+        waiting, frame = np.zeros(0, np.float32), 0
+        for block in chain(sound, [None]):
+            if block is None:  # silence fills up the last frame
+                block = np.zeros(-len(waiting) % HOP, np.float32)
+            waiting = np.concatenate([waiting, block])
+            while len(waiting) >= HOP:
                 frame += 1
-                yield (row, True) if frame * HOP > sound.begins else silent
-        for row in extractor.flush(-(-samples // HOP)):
-            yield row, True
-    yield from repeat(silent)
-
-
-def _faces(info: SpeakerInfo, tracker: FaceTracker) -> Iterator[np.ndarray]:
-    """Landmarks (478, 3) of every frame, NaN without a face; without end, the last picture stays."""
-    landmarks, told = _NO_FACE, False
-    looked_at = -1
-    with VideoReader(info.path) as reader:
-        for frame in _shown(reader):
-            if frame.index != looked_at:
-                looked_at = frame.index
-                track = tracker.track(frame.image)
-                landmarks = _NO_FACE if track is None else track.landmarks
-                if track is not None and track.n_faces > 1 and not told:
-                    logger.warning(
-                        "%s: %d faces were found, the largest is followed", info.path, track.n_faces
-                    )
-                    told = True
-            yield landmarks
+                yield waiting[:HOP], frame * HOP > sound.begins
+                waiting = waiting[HOP:]
+    yield from repeat((np.zeros(0, np.float32), False))
 
 
 def shown_pictures(path: str | Path) -> Generator[np.ndarray, None, None]:

@@ -41,6 +41,16 @@ class SpeakerTrack:
             if getattr(self, name).shape != (frames,):
                 raise ValueError(f"{name} has the shape {getattr(self, name).shape}: expected ({frames},)")
 
+    @classmethod
+    def unknown(cls, rows: int, audio_width: int, motion_width: int) -> SpeakerTrack:
+        """Rows in which nothing is heard or seen."""
+        return cls(
+            np.zeros((rows, audio_width), np.float32),
+            np.zeros((rows, motion_width), np.float32),
+            np.zeros(rows, bool),
+            np.zeros(rows, bool),
+        )
+
     def __len__(self) -> int:
         return len(self.audio)
 
@@ -73,9 +83,4 @@ def joined(tracks: Sequence[SpeakerTrack]) -> SpeakerTrack:
 
 
 def _unknown(like: SpeakerTrack, rows: int) -> SpeakerTrack:
-    return SpeakerTrack(
-        np.zeros((rows, like.audio.shape[1]), np.float32),
-        np.zeros((rows, like.motion.shape[1]), np.float32),
-        np.zeros(rows, bool),
-        np.zeros(rows, bool),
-    )
+    return SpeakerTrack.unknown(rows, like.audio.shape[1], like.motion.shape[1])

@@ -1,0 +1,93 @@
+"""How well a live listener is made: as well as the machine can in time. Plain arithmetic, no clock of its own.
+
+The rule, from best to worst: all denoising steps; half of them, and half again, down to two; then every second
+picture is drawn, and every fourth. The speaker is looked at as often as the listener is drawn.
+
+- After a chunk with a picture that was late, and no less late than the chunk before: one level worse.
+- After `CALM` seconds of chunks that were in time and would have been with the next better level too, with a
+  quarter of the time to spare: one level better. What a level costs is told from what the present one took.
+
+A picture whose time is over is never shown late: the one before stays, and the next one is in time again. So
+the listener gets coarser, but never falls behind the speaker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CALM", "Level", "Pace", "levels"]
+
+FEWEST_STEPS = 2
+CALM = 2.0
+"""Seconds."""
+SPARE = 0.75
+"""Share of a chunk's time that work on the next better level may take."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A quality.
+
+    Attributes:
+        steps: denoising steps.
+        every: one in so many pictures is drawn.
+    """
+
+    steps: int
+    every: int
+
+
+def levels(steps: int) -> tuple[Level, ...]:
+    """The qualities from best to worst.
+
+    Args:
+        steps: denoising steps of the best.
+    """
+    made = [Level(steps, 1)]
+    while made[-1].steps > FEWEST_STEPS:
+        made.append(Level(max(FEWEST_STEPS, made[-1].steps // 2), 1))
+    fewest = made[-1].steps
+    return (*made, Level(fewest, 2), Level(fewest, 4))
+
+
+class Pace:
+    """Chooses the quality of the next chunk.
+
+    Args:
+        steps: denoising steps of the best quality.
+        delay: seconds behind the speaker at which pictures are shown.
+    """
+
+    def __init__(self, steps: int, delay: float) -> None:
+        self.levels, self.delay = levels(steps), delay
+        self._at = 0
+        self._late = 0.0
+        self._calm = 0.0
+
+    @property
+    def level(self) -> Level:
+        """Of the next chunk."""
+        return self.levels[self._at]
+
+    def made(self, length: float, steps: float, pictures: float, behind: float) -> None:
+        """Takes note of a chunk.
+
+        Args:
+            length: seconds of video in it.
+            steps: seconds that its denoising took.
+            pictures: seconds that drawing and showing took.
+            behind: seconds by which the last of its pictures was behind the speaker.
+        """
+        late = max(0.0, behind - self.delay)
+        if late > 0:
+            if late >= self._late and self._at + 1 < len(self.levels):
+                self._at += 1
+            self._calm = 0.0
+        elif self._at:
+            now, better = self.level, self.levels[self._at - 1]
+            # Remembering a chunk costs as much as a step.
+            wanted = steps * (better.steps + 1) / (now.steps + 1) + pictures * now.every / better.every
+            self._calm = self._calm + length if wanted <= SPARE * length else 0.0
+            if self._calm >= CALM:
+                self._at, self._calm = self._at - 1, 0.0
+        self._late = late
