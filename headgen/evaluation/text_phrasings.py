@@ -1,0 +1,254 @@
+"""Phrasings that the text encoder was not trained on, and how well it understands them.
+
+Training draws on none of these (`tests/training/test_text.py` holds it to that). Their words need not be new:
+what is measured is whether the encoder understands another way to put them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headgen.listener.text import TextEncoder, understand
+from headgen.listener.wishes import ATTITUDES, WISHES
+
+__all__ = ["MIXED", "NEGATED", "PHRASINGS", "phrasing_report"]
+
+PHRASINGS: dict[str, tuple[str, ...]] = {
+    "warm": (
+        "a caring person who listens with kindness",
+        "be nice and supportive to the speaker",
+        "her reactions are friendly",
+        "shows that she is fond of the speaker, full of sympathy",
+        "keep the mood warm",
+        "reacts with a lot of warmth and affection",
+    ),
+    "neutral": (
+        "a composed face, nothing else",
+        "no emotions, neutral",
+        "stays objective and reserved",
+        "remain calm throughout the talk",
+        "her manner is neutral",
+        "a person who listens soberly",
+    ),
+    "sceptical": (
+        "she has her doubts about all this",
+        "a critical mind who mistrusts what he hears",
+        "listens like somebody who is not convinced",
+        "show some scepticism",
+        "her manner is suspicious",
+        "be dubious about the story",
+    ),
+    "bored": (
+        "the talk bores the listener",
+        "she finds the whole thing boring",
+        "looks like somebody who is tired of it all",
+        "an inattentive, listless face",
+        "her mood: boredom",
+        "react as if weary of the topic",
+    ),
+    "surprised": (
+        "somebody who is amazed by the story",
+        "listen in utter amazement",
+        "she is astounded at the news",
+        "her mood: astonishment",
+        "an astonished person",
+        "act as if flabbergasted by everything",
+    ),
+    "nod": (
+        "her head keeps nodding",
+        "agrees by moving the head up and down",
+        "answer every pause with a nod",
+        "a listener who nods her agreement",
+        "shows with nods that he understands",
+        "the head should bob in agreement",
+    ),
+    "smile": (
+        "there is a smile on her lips",
+        "the mouth turns into a grin",
+        "has a smiling expression",
+        "greet the words with a smile",
+        "her lips curl up happily",
+        "shows how happy he is by smiling",
+    ),
+    "laugh": (
+        "lets out a chuckle",
+        "the joke makes her laugh",
+        "reply to the jokes with laughter",
+        "somebody who starts to giggle",
+        "he laughs and laughs",
+        "roar with laughter",
+    ),
+    "shake": (
+        "her head moves left and right",
+        "expresses disagreement with a head shake",
+        "answers no by shaking his head",
+        "the head swings from side to side",
+        "in denial, the listener shakes the head",
+        "a shaking of her head",
+    ),
+    "tilt": (
+        "her head is leaning to the side",
+        "holds the head tilted to one side",
+        "listen with a slanted head",
+        "the head should be cocked",
+        "tips her head sideways",
+        "with the head at an angle",
+    ),
+    "frown": (
+        "her eyebrows are drawn together",
+        "with a wrinkled brow",
+        "listen with a scowl on the face",
+        "puts on a frown",
+        "the forehead is creased",
+        "her brows are knit in a frown",
+    ),
+    "brow_raise": (
+        "her brows are raised",
+        "the eyebrows move up",
+        "listens with lifted eyebrows",
+        "one eyebrow goes up",
+        "react by raising the brows",
+        "the listener's eyebrows should rise",
+    ),
+    "surprise": (
+        "her jaw drops open",
+        "eyes wide open in astonishment",
+        "reacts with a startled face",
+        "her eyes grow wide",
+        "pulls an astonished expression",
+        "puts on a look of amazement, eyes wide",
+    ),
+    "gaze_away": (
+        "her eyes drift away from the speaker",
+        "does not keep eye contact",
+        "turns the gaze elsewhere",
+        "the listener's gaze should wander",
+        "keeps glancing to the side",
+        "looks down at the floor and away",
+    ),
+    "blink": (
+        "her eyelids blink",
+        "opens and closes the eyes",
+        "bats her lashes",
+        "with blinking eyes",
+        "the listener should blink her eyes",
+        "react with a flutter of the eyelids",
+    ),
+    "posture_shift": (
+        "shifts about in the chair",
+        "her posture changes",
+        "fidgets in his seat",
+        "moves her body from side to side",
+        "sits leaning to one side, then shifts",
+        "the body should sway",
+    ),
+}
+"""By what is asked for."""
+
+NEGATED: dict[str, tuple[str, ...]] = {
+    "nod": ("not a nod is to be seen", "the head must never nod", "without so much as a nod",
+            "no more nodding",
+            "on no account nod"),
+    "smile": ("not a smile is to be seen", "the mouth must never smile", "without so much as a smile",
+              "no more smiling", "on no account smile"),
+    "frown": ("not a frown is to be seen", "the brows must never frown", "without so much as a frown",
+              "no more frowning", "on no account frown"),
+    "tilt": ("not a tilt of the head is to be seen", "the head must never tilt",
+             "no more tilting of the head",
+             "without so much as tilting her head", "on no account tilt the head"),
+    "gaze_away": ("not a glance aside is to be seen", "the eyes must never wander",
+                  "at no time does he look away",
+                  "without so much as a glance aside", "keep both eyes on the speaker"),
+    "surprise": ("not a look of surprise is to be seen", "on no account look surprised",
+                 "no more surprised faces",
+                 "without so much as a surprised look", "the eyes must never open wide"),
+    "laugh": ("not a laugh is to be heard", "she must never ever laugh", "without so much as a chuckle",
+              "no more laughing", "on no account laugh"),
+}  # fmt: skip
+"""By what is not to be done."""
+
+MIXED: tuple[tuple[str, Mapping[str, float]], ...] = (
+    ("smiles warmly and nods", {"warm": 0.75, "smile": 0.75, "nod": 0.75}),
+    ("a sceptical listener who frowns a lot but never shakes the head", {"sceptical": 0.75, "frown": 1,
+     "shake": 0}),
+    ("nods often, smiles slightly, and does not look away", {"nod": 1, "smile": 0.3, "gaze_away": 0}),
+    ("bored; looks away all the time and hardly blinks", {"bored": 0.75, "gaze_away": 1, "blink": 0.3}),
+    ("raises her eyebrows and tilts the head, without smiling", {"brow_raise": 0.75, "tilt": 0.75,
+     "smile": 0}),
+    ("laughs once, then smiles for a while", {"laugh": 0.3, "smile": 0.75}),
+    ("neither frowns nor shakes her head, only nods now and then", {"frown": 0, "shake": 0, "nod": 0.5}),
+    ("very surprised, with wide eyes and raised brows", {"surprised": 1, "surprise": 0.75,
+     "brow_raise": 0.75}),
+    ("gives a broad smile and many nods", {"smile": 1, "nod": 1}),
+    ("slightly bored, fidgets a little, no nodding", {"bored": 0.35, "posture_shift": 0.3, "nod": 0}),
+    ("shakes the head again and again and frowns deeply", {"shake": 1, "frown": 1}),
+    ("friendly, keeps eye contact and giggles at times", {"warm": 0.75, "gaze_away": 0, "laugh": 0.5}),
+    ("she tilts her head a bit, and her gaze wanders", {"tilt": 0.3, "gaze_away": 0.75}),
+    ("don't nod, don't smile", {"nod": 0, "smile": 0}),
+    ("a smile, but on no account a laugh", {"smile": 0.75, "laugh": 0}),
+    ("nods without smiling or laughing", {"nod": 0.75, "smile": 0, "laugh": 0}),
+)  # fmt: skip
+"""Several things at once, with degrees."""
+NEAR = 0.2
+"""Amounts that differ by less agree."""
+
+
+def phrasing_report(encoder: TextEncoder) -> dict[str, Any]:
+    """How well phrasings that were not trained on are understood.
+
+    Returns:
+        ``wishes``: for each of `WISHES` precision and recall over all texts (a wish that is asked not to be
+        counts only if that was understood); ``precision`` and ``recall`` over all; for each group of texts
+        how many there are and are wholly ``right``; ``amounts``: share of amounts of `MIXED` that are right
+        to `NEAR`; and ``wrong``: text, expected and understood.
+    """
+    groups: dict[str, list[tuple[str, Mapping[str, float]]]] = {
+        "attitudes": [(text, {name: 0.75}) for name in ATTITUDES for text in PHRASINGS[name]],
+        "behaviours": [
+            (text, {name: 0.75}) for name in PHRASINGS if name not in ATTITUDES for text in PHRASINGS[name]
+        ],
+        "negated": [(text, {name: 0.0}) for name, texts in NEGATED.items() for text in texts],
+        "mixed": list(MIXED),
+    }
+    counts = {name: [0, 0, 0] for name in WISHES}  # understood rightly, understood, expected
+    report: dict[str, Any] = {"wrong": []}
+    near = []
+    for group, entries in groups.items():
+        right = 0
+        for text, expected in entries:
+            found = understand(text, encoder)
+            agree = [
+                name for name in expected if name in found and (found[name] == 0) == (expected[name] == 0)
+            ]
+            for name in agree:
+                counts[name][0] += 1
+            for name in found:
+                counts[name][1] += 1
+            for name in expected:
+                counts[name][2] += 1
+            if group == "mixed":
+                near += [name in found and abs(found[name] - expected[name]) < NEAR for name in expected]
+            if len(agree) == len(expected) == len(found):
+                right += 1
+            else:
+                report["wrong"].append({"text": text, "expected": dict(expected), "understood": found})
+        report[group] = {"texts": len(entries), "right": right}
+    report["wishes"] = {
+        name: {"precision": _share(right, found), "recall": _share(right, expected)}
+        for name, (right, found, expected) in counts.items()
+    }
+    totals = [sum(one[k] for one in counts.values()) for k in range(3)]
+    report["precision"], report["recall"] = _share(totals[0], totals[1]), _share(totals[0], totals[2])
+    report["amounts"] = sum(near) / len(near)
+    return report
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def all_texts() -> Sequence[str]:
+    """Every text of this file."""
+    texts = [text for table in (PHRASINGS, NEGATED) for some in table.values() for text in some]
+    return [*texts, *(text for text, _ in MIXED)]
