@@ -62,6 +62,9 @@ COMMANDS: dict[str, Command] = {
     "train listener-edit": Command(
         "headgen.training.cli:train", "train what rewrites joins: DiTaiListener-Edit", takes_arguments=True
     ),
+    "train listener-text": Command(
+        "headgen.training.cli:train", "train what reads --text for the listener", takes_arguments=True
+    ),
     "bench fsrt": Command(
         "headgen.evaluation.bench_fsrt:bench", "measure the full-size FSRT on this machine"
     ),
@@ -76,6 +79,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench edit": Command(
         "headgen.evaluation.bench_edit:bench", "measure how joins of segments are rewritten"
+    ),
+    "bench text": Command(
+        "headgen.evaluation.bench_text:bench", "measure whether listeners do what a text asks for"
     ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(

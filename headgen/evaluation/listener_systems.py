@@ -24,6 +24,7 @@ from headgen.listener.engine import LatentEngine, Long
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import FaceMotion, WarpCodec
 from headgen.listener.track import FPS, SpeakerTrack
+from headgen.listener.wishes import Wish
 from headgen.listening import clip_names, read_clip
 from headgen.scheduler import Plan
 from headgen.scheduler.engine import Result
@@ -136,21 +137,34 @@ class Listeners:
     steps: int = 8
     seed: int = 0
 
-    def latents(self, track: SpeakerTrack, name: str, guidance: Guidance | None = None) -> np.ndarray:
+    def latents(
+        self,
+        track: SpeakerTrack,
+        name: str,
+        guidance: Guidance | None = None,
+        wishes: Sequence[Wish] = (),
+    ) -> np.ndarray:
         """Frames of latents (T, P, C) of a listener.
 
         Args:
             track: the speaker, T frames.
             name: of the conversation: the same name gives the same noise.
             guidance: scales, all 1 by default.
+            wishes: what the listener is asked to do.
         """
         engine = LatentEngine(self.pipeline, self.long, self.steps, guidance or Guidance())
-        engine.attend(track, self.tokens)
+        engine.attend(track, self.tokens, wishes)
         return latent_frames(engine, plan(len(track), self.long, derived_seed(self.seed, f"clip {name}")))
 
-    def motion(self, track: SpeakerTrack, name: str, guidance: Guidance | None = None) -> np.ndarray:
+    def motion(
+        self,
+        track: SpeakerTrack,
+        name: str,
+        guidance: Guidance | None = None,
+        wishes: Sequence[Wish] = (),
+    ) -> np.ndarray:
         """(T, K) of a listener; arguments as of `latents`."""
-        frames = self.latents(track, name, guidance)
+        frames = self.latents(track, name, guidance, wishes)
         whole = rearrange(frames, "(f g) p c -> f p (g c)", g=self.pipeline.frames_per_latent)
         return coefficients(self.pipeline.codec.decode(torch.from_numpy(whole)))
 

@@ -52,7 +52,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "listen in utter amazement",
         "she is astounded at the news",
         "her mood: astonishment",
-        "an astonished person",
+        "all astonishment from head to toe",
         "act as if flabbergasted by everything",
     ),
     "nod": (
