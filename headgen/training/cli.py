@@ -16,7 +16,7 @@ def train(arguments: Sequence[str] | None = None) -> None:
 
     FSRT: ``vox256`` (the paper's recipe), ``small`` (embedded) or ``debug``. The listener: ``listener-small``
     (embedded) or ``listener-debug``; what rewrites its joins: ``listener-edit`` (embedded) or
-    ``listener-edit-debug``.
+    ``listener-edit-debug``; what reads its texts: ``listener-text`` (embedded).
 
     The output folder gets ``checkpoints/`` (with ``last.ckpt``), ``logs/`` (CSV and TensorBoard, one version
     per run), ``samples/`` (contact sheets, and videos of listeners) and ``model/`` (the exported model).
