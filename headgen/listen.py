@@ -24,6 +24,7 @@ from headgen import hub
 from headgen.errors import InputError, WeightsError, check_choices
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
+from headgen.listener.edit import same_latents
 from headgen.listener.engine import (
     OVERLAP,
     SEGMENT,
@@ -32,9 +33,10 @@ from headgen.listener.engine import (
     ListenOptions,
     Long,
     Precision,
+    TransitionKind,
 )
 from headgen.listener.gen import Guidance, ListenerPipeline
-from headgen.listener.latents import FRAMES_PER_LATENT
+from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec
 from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
 from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS, SpeakerTrack
@@ -56,6 +58,8 @@ Layout = Literal["single", "side-by-side"]
 FrameMode = Literal["full", "crop"]
 PAINTER = "fsrt-small"
 """The model that draws what the listener's latents say."""
+EDITOR = "listener-edit"
+"""The model that rewrites the joins of segments."""
 MOST_STEPS, MOST_TAKES = 100, 20
 
 
@@ -92,6 +96,7 @@ def listen(
     layout: Layout = "single",
     frame: FrameMode = "full",
     long: Long = "segments",
+    transition: TransitionKind = "edit",
     steps: int = 8,
     audio_scale: float = 1.0,
     motion_scale: float = 1.0,
@@ -123,8 +128,10 @@ def listen(
         model: name of the model, see `headgen weights list`.
         layout: the listener alone (`single`), or `side-by-side` with the speaker.
         frame: `full` keeps the whole photograph, `crop` writes the square around the head.
-        long: `segments` are made independently and cross-faded; `causal` goes on from what was made before,
+        long: `segments` are made independently and joined; `causal` goes on from what was made before,
             without joins, in order.
+        transition: how segments are joined: `edit` rewrites the motion there by a network of its own,
+            `crossfade` blends it, `none` cuts.
         steps: denoising steps, 1 to 100: fewer are faster.
         audio_scale: how strongly the speaker's voice is followed, 0 to 5; 1 is natural.
         motion_scale: how strongly the speaker's face is followed, 0 to 5.
@@ -153,8 +160,9 @@ def listen(
     begun = time.perf_counter()
     speaker, portrait, output = Path(speaker), Path(portrait), Path(output)
     check_choices(
-        layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long), precision=(precision, Precision)
-    )
+        layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long),
+        transition=(transition, TransitionKind), precision=(precision, Precision),
+    )  # fmt: skip
     for name, number, most in (("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES)):
         if not 1 <= number <= most:
             raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
@@ -171,21 +179,26 @@ def listen(
     info = speaker_info(speaker)
     if layout == "side-by-side" and not info.has_video:
         raise InputError(f"{speaker}: has no picture to show beside the listener; use --layout single")
+    editor = _editor(model, files.folder) if (long, transition) == ("segments", "edit") else None
+    if transition == "edit" and editor is None:
+        transition = "crossfade"
     options = ListenOptions(
-        files.folder, painter.folder, long, steps, guidance, frame == "full", precision, device
-    )
+        files.folder, painter.folder, long, steps, guidance, transition=transition,
+        editor=None if editor is None else editor.folder, whole=frame == "full", precision=precision,
+        device=device,
+    )  # fmt: skip
     with MediaPipeTracker() as tracker:
         person = read_portrait(portrait, tracker, max_size)
     track = speaker_track(speaker, progress=progress)
     for start in sorted({wish.start for wish in request.wishes}):
         if start >= len(track) / FPS:
             logger.warning("text: from %g s on there is no video; it ends at %g s", start, len(track) / FPS)
-    weights = _digests(files, painter)
+    weights = _digests(files, painter, *([] if editor is None else [editor]))
     told: dict[str, Any] = {
-        "layout": layout, "frame": frame, "long": long, "steps": steps, "audio_scale": audio_scale,
-        "motion_scale": motion_scale, "text": text, "attitude": attitude, "intensity": intensity,
-        "text_scale": text_scale, "takes": takes, "max_size": max_size, "precision": precision,
-        "device": device,
+        "layout": layout, "frame": frame, "long": long, "transition": transition, "steps": steps,
+        "audio_scale": audio_scale, "motion_scale": motion_scale, "text": text, "attitude": attitude,
+        "intensity": intensity, "text_scale": text_scale, "takes": takes, "max_size": max_size,
+        "precision": precision, "device": device,
     }  # fmt: skip
     wishes = request.wishes
     job = ListenJob(track, person, _identity(track, person, options, weights, wishes), wishes)
@@ -278,6 +291,18 @@ def _check_listener(model: str, folder: Path) -> None:
         )
 
 
+def _editor(model: str, folder: Path) -> hub.Weights | None:
+    """The weights that rewrite joins of a listener's segments; None if they know no such latents."""
+    found = hub.resolve(EDITOR)
+    ours, theirs = (
+        WarpCodec.from_pretrained(one / "codec", low_cpu_mem_usage=False) for one in (found.folder, folder)
+    )
+    if same_latents(ours, theirs):
+        return found
+    logger.warning("model %s: its latents are not those of %s, so segments are cross-faded", model, EDITOR)
+    return None
+
+
 def _digests(*models: hub.Weights) -> dict[str, str]:
     """SHA-256 of all files, with the model's name, because each model has files of the same names."""
     return {
@@ -293,7 +318,8 @@ def _identity(
     wishes: tuple[Wish, ...],
 ) -> str:
     """Stands for all that a segment is made of beside its place and seed."""
-    told = {name: value for name, value in vars(options).items() if name not in ("model", "painter", "whole")}
+    elsewhere = ("model", "painter", "editor", "whole")  # files are known by their contents
+    told = {name: value for name, value in vars(options).items() if name not in elsewhere}
     speaker = {name: getattr(track, name) for name in ("audio", "motion", "heard", "seen")}
     return fingerprint(
         {

@@ -51,7 +51,8 @@ def test_the_verdict_names_commands_whose_default_models_are_here(monkeypatch, t
 
     monkeypatch.setattr(hub, "embedded_folder", lambda: tmp_path)
     assert embed("fsrt-small").ready == ("headgen reenact",)
-    report = embed("listener-small")
+    assert embed("listener-small").ready == ("headgen reenact",)
+    report = embed("listener-edit")
     assert report.ready == ("headgen reenact", "headgen listen")
     assert str(report).endswith("ready for: headgen reenact, headgen listen")
     (tmp_path / "fsrt-small" / "part" / "model.safetensors").write_bytes(b"")
