@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from tiny_listener import made_up_motion, made_up_speaker, portrait, tiny_codec
+from tiny_listener import made_up_motion, made_up_speaker, portrait, tiny_codec, tiny_pipeline
 
+from headgen import hub
 from headgen.listener.adapter import CTMAdapter
 from headgen.listener.edit import ListenerEditor, bridge, ease, frames_of, latents_of, same_latents
-from headgen.listener.engine import load_editor
+from headgen.listener.engine import LatentEngine, load_editor
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, places
 from headgen.listener.track import joined
 from headgen.listener.transformer import ListenerTransformer
+from headgen.scheduler import plan_segments
 
 WINDOW, INNER = 10, slice(3, 7)
 
@@ -151,3 +155,53 @@ def test_a_bridge_leads_from_one_side_to_the_other_and_passes_blinks_by():
     made = frames_of(bridge(torch.from_numpy(latents_of(frames))[None], slice(3, 7))[0].numpy())
     assert made[11, 0, 0] == 0 and made[28, 0, 0] == 4 and np.abs(np.diff(made[:, 0, 0])).max() < 0.6
     assert not made[:, 3].any()
+
+
+def engine_and_segments(editor, transition):
+    """An engine, the transition between its first two segments, and their results."""
+    engine = LatentEngine(tiny_pipeline(), steps=1, transition=transition, editor=editor)
+    engine.attend(made_up_speaker(64), portrait()[0])
+    plan = plan_segments(64, 40, 8, 0, FRAMES_PER_LATENT)
+    results = [engine.render(segment, None, lambda _: None) for segment in plan.segments[:2]]
+    return engine, plan.transitions[0], results
+
+
+def test_the_engine_rewrites_its_transitions_and_the_seed_is_the_plan_s(editor):
+    engine, transition, results = engine_and_segments(editor, "edit")
+    made = engine.refine(transition, *results, lambda _: None)["latents"]
+    assert made.shape == (2, 10, 24)
+    assert np.array_equal(engine.refine(transition, *results, lambda _: None)["latents"], made)
+    other = replace(transition, seed=transition.seed + 1)
+    assert not np.array_equal(engine.refine(other, *results, lambda _: None)["latents"], made)
+    faded = LatentEngine(engine.pipeline).refine(transition, *results, lambda _: None)["latents"]
+    assert not np.allclose(faded, made)
+
+
+def test_without_a_transition_each_segment_has_half(editor):
+    engine, transition, results = engine_and_segments(None, "none")
+    made = engine.refine(transition, *results, lambda _: None)["latents"]
+    assert np.array_equal(made[:1], results[0]["latents"][-2:-1])
+    assert np.array_equal(made[1:], results[1]["latents"][1:2])
+
+
+def test_an_engine_needs_an_editor_of_its_latents(editor):
+    with pytest.raises(ValueError, match="needs an editor"):
+        LatentEngine(tiny_pipeline(), transition="edit")
+    other = tiny_codec()
+    other.basis.mul_(2)
+    strange = ListenerEditor(editor.transformer, editor.adapter, other, editor.scheduler)
+    with pytest.raises(ValueError, match="needs an editor"):
+        LatentEngine(tiny_pipeline(), transition="edit", editor=strange)
+
+
+def test_the_embedded_editor_makes_a_seam_disappear():
+    """A jump of the head and of the mouth, cut and cross-faded within a tenth of a second."""
+    editor = load_editor(hub.resolve("listener-edit").folder)
+    frames = frames_of(editor.codec.encode(made_up_motion(64)).numpy())
+    rough = frames * 0.3
+    rough[32:] += np.where(np.isin(np.arange(10), [0, 5, 6, 7, 8, 9]), 1.5, 0).astype(np.float32)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    made = editor(torch.from_numpy(latents_of(rough))[None], slice(5, 11), generator=generator)
+    smooth = frames_of(made[0].numpy())
+    jumps = [np.abs(np.diff(x[18:46, 0], axis=0)).max() for x in (rough, smooth)]
+    assert jumps[1] < 0.3 * jumps[0]
