@@ -149,16 +149,19 @@ def request(rng: np.random.Generator) -> Example:
     if rng.random() < 0.06:
         parts.append(finite(pick(phrases.STILL, rng), rng))
         out.wishes.update(dict.fromkeys(HEAD, 0.0) | {k: v for k, v in out.wishes.items() if k in HEAD})
-    if "gaze_away" not in (*wanted, *unwanted) and rng.random() < 0.08:
-        parts.append(finite(pick(phrases.FACING, rng), rng))
-        out.wishes["gaze_away"] = 0.0
+    if "gaze_away" not in (*wanted, *unwanted) and rng.random() < 0.1:
+        looks = rng.random() < 0.6
+        if looks:
+            parts.append(finite(pick(phrases.FACING, rng), rng))
+        else:
+            parts.append(f"{pick(phrases.NOT_TO, rng)} {pick(phrases.FACING_TOO, rng)}")
+        out.wishes["gaze_away"] = 0.0 if looks else PLAIN
     if rng.random() < 0.12 or not (parts or unwanted):
         parts.append(foreign(rng))
         out.foreign = True
     order = [parts[k] for k in rng.permutation(len(parts))]
     if unwanted:
-        out.wishes.update(dict.fromkeys(unwanted, 0.0))
-        order.insert(int(rng.integers(len(order) + 1)), refusal(unwanted, rng))
+        order.insert(int(rng.integers(len(order) + 1)), refusal(out, unwanted, rng))
     out.text = joined(order, rng)
     if rng.random() < 0.5:
         out.text = out.text[:1].upper() + out.text[1:] + pick((".", "", "!"), rng)
@@ -167,24 +170,9 @@ def request(rng: np.random.Generator) -> Example:
 
 def joined(parts: Sequence[str], rng: np.random.Generator) -> str:
     """Parts, and what is said besides."""
-    links = (
-        ", ",
-        " and ",
-        ", and ",
-        "; ",
-        " but ",
-        ". ",
-        ", then ",
-        " and then ",
-        ", but ",
-        " while ",
-        " + ",
-        " / ",
-        ", also ",
-    )
     text = ""
     for part in parts:
-        text += (pick(links, rng) if text else "") + part
+        text += (pick(phrases.LINKS, rng) if text else "") + part
         if rng.random() < 0.12:
             text += f" {pick(phrases.OCCASIONS, rng)}"
     return f"{pick(phrases.OCCASIONS, rng)}, {text}" if rng.random() < 0.06 else text
@@ -300,8 +288,9 @@ def noun(out: Example, name: str, level: int, rng: np.random.Generator) -> str:
     return f"{article(size)} {size} {one}"
 
 
-def refusal(names: Sequence[str], rng: np.random.Generator) -> str:
-    """Says what not to do."""
+def refusal(out: Example, names: Sequence[str], rng: np.random.Generator) -> str:
+    """Says what not to do; notes it."""
+    out.wishes.update(dict.fromkeys(names, 0.0))
     verbs = [pick(phrases.BEHAVIOURS[name].verbs, rng) for name in names]
     things = []
     for name in names:
@@ -309,35 +298,18 @@ def refusal(names: Sequence[str], rng: np.random.Generator) -> str:
         things.append(pick((one, many or one), rng))
     someone, style = pick(phrases.PEOPLE, rng), rng.random()
     either = " or ".join
-    if style < 0.3:
-        nots = ("does not", "doesn't", "do not", "don't", "must not", "should not", "shouldn't", "will not",
-                "won't", "cannot",
-                "may not", "not to", "did not", "is not to", "can't", "would not", "mustn't",
-                "to not")  # fmt: skip
-        text = f"{pick(nots, rng)} {either(verbs)}"
+    if style < 0.34:
+        ever = pick(("", "", "", "", " ever", " even", " at any time"), rng)
+        text = f"{pick(phrases.NOT_TO, rng)}{ever} {either(verbs)}"
         return f"{someone} {text}" if rng.random() < 0.3 else text
-    if style < 0.5:
-        without = ("without", "not", "no", "avoids", "avoid", "refrains from", "stops", "stop", "instead of",
-                   "is not", "isn't",
-                   "quit", "without ever", "never", "rather than", "there is no", "leaves out", "aren't",
-                   "are not")  # fmt: skip
-        return f"{pick(without, rng)} {either(map(gerund, verbs))}"
-    if style < 0.65:
-        return either(f"never {third(verb) if rng.random() < 0.7 else verb}" for verb in verbs[:1]) + "".join(
-            f" or {third(verb)}" for verb in verbs[1:]
-        )
-    if style < 0.72:
-        text = " nor ".join(map(third, verbs)) if len(verbs) > 1 else ""
-        return f"neither {text}" if text else f"not once {third(verbs[0])}"
-    no = ("no {}", "without {}", "without any {}", "not a single {}", "no {} at all", "shows no {}",
-          "gives no {}", "zero {}",
-          "there is no {}", "never any {}", "there are no {}", "not any {}", "{} not allowed",
-          "does not show any {}",
-          "avoids {}", "{} are unwanted", "leave out {}", "skip the {}", "nothing like {}", "minus {}",
-          "free of {}",
-          "{} must not occur", "I do not want any {}", "omit {}", "{} should not happen", "none of these: {}",
-          "without a {}", "do without {}", "there should not be {}", "forget about {}")  # fmt: skip
-    return pick(no, rng).format(either(things))
+    if style < 0.52:
+        return f"{pick(phrases.NOT_DOING, rng)} {either(map(gerund, verbs))}"
+    if style < 0.62:
+        text = f"{pick(phrases.NEVER, rng)} {either(map(third, verbs))}"
+        return f"{someone} {text}" if rng.random() < 0.3 else text
+    if style < 0.68:
+        return f"neither {' nor '.join(map(third, verbs))}" if len(verbs) > 1 else f"nor {third(verbs[0])}"
+    return pick(phrases.NONE_OF, rng).format(either(things))
 
 
 def foreign(rng: np.random.Generator) -> str:

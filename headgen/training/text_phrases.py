@@ -64,7 +64,7 @@ BEHAVIOURS: dict[str, Phrases] = {
          "laugh out loud",
          "break into laughter", "laugh with the speaker", "be in fits of laughter", "have a laugh",
          "crack up",
-         "find it funny and laugh", "laugh at the jokes", "snigger"),
+         "find it funny and laugh", "start to laugh", "start laughing", "laugh at the jokes", "snigger"),
         ("laugh|laughs", "chuckle|chuckles", "giggle|giggles", "laughter", "laughing",
          "burst of laughter|bursts of laughter"),
         ("laughter breaks out", "the face laughs", "the listener cannot help laughing", "a laugh escapes"),
@@ -246,6 +246,61 @@ FACING = ("keep looking at the speaker", "look at the speaker", "keep eye contac
           "look into the camera",
           "watch the speaker closely", "hold the gaze", "stay with the eyes on the speaker")  # fmt: skip
 """Eyes do not look away."""
+
+FACING_TOO = ("look at the speaker", "hold eye contact", "maintain eye contact", "watch the speaker",
+              "hold the gaze",
+              "face the speaker", "meet the speaker's eyes")  # fmt: skip
+"""Not to do so is to look away."""
+
+NOT_TO = ("does not", "doesn't", "do not", "don't", "must not", "should not", "shouldn't", "will not",
+          "won't", "cannot",
+          "may not", "not to", "did not", "is not to", "can't", "would not", "mustn't", "to not",
+          "must never", "never",
+          "on no account", "under no circumstances", "by no means", "at no time", "refuses to", "forgets to",
+          "fails to",
+          "is not supposed to", "has no reason to", "not once", "is not allowed to", "at no time does he",
+          "on no account should she", "is unable to")  # fmt: skip
+"""Before a verb in its base form."""
+NOT_DOING = ("without", "not", "no", "avoids", "avoid", "refrains from", "stops", "stop", "instead of",
+             "is not", "isn't",
+             "quit", "without ever", "never", "rather than", "there is no", "leaves out", "aren't",
+             "are not", "no more",
+             "without so much as", "without even", "far from", "is never", "does without",
+             "stays away from")  # fmt: skip
+"""Before an -ing form."""
+NEVER = ("never", "never", "never ever", "not once", "at no time", "no longer", "never once")
+"""Before a third person."""
+NONE_OF = ("no {}", "without {}", "without any {}", "not a single {}", "no {} at all", "shows no {}",
+           "gives no {}", "zero {}",
+           "there is no {}", "never any {}", "there are no {}", "not any {}", "{} not allowed",
+           "does not show any {}",
+           "avoids {}", "{} are unwanted", "leave out {}", "skip the {}", "nothing like {}", "minus {}",
+           "free of {}",
+           "{} must not occur", "I do not want any {}", "omit {}", "{} should not happen",
+           "none of these: {}", "no more {}",
+           "without a {}", "do without {}", "there should not be {}", "forget about {}", "not a {}",
+           "without so much as a {}",
+           "not a {} to be seen", "no {} to be seen", "not even a {}", "no further {}",
+           "not the slightest {}",
+           "without the slightest {}", "no {} whatsoever", "in no case a {}", "on no account a {}",
+           "no sign of a {}")  # fmt: skip
+"""Around a noun."""
+LINKS = (
+    ", ",
+    " and ",
+    ", and ",
+    "; ",
+    " but ",
+    ". ",
+    ", then ",
+    " and then ",
+    ", but ",
+    " while ",
+    " + ",
+    " / ",
+    ", also ",
+)
+"""Between two statements."""
 
 LITTLE = ("slightly", "a little", "a bit", "once", "just once", "only a little", "only a bit", "a tiny bit",
           "very little",
