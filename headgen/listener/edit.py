@@ -38,7 +38,7 @@ from headgen.listener.transformer import ListenerTransformer
 
 __all__ = ["ListenerEditor", "bridge", "cross_fade", "ease", "frames_of", "latents_of", "same_latents"]
 
-STRENGTH, STEPS = 0.6, 4
+STRENGTH, STEPS = 0.35, 4
 """Noise that a join is given, and denoising steps."""
 OUTER = 5
 """Latent frames that are read on each side of a join (0.8 s)."""

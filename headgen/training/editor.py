@@ -41,8 +41,8 @@ USUAL_INNER, USUAL = (5, 11), 0.5
 """Inner latent frames of a transition of listener-gen, and how often they are trained on."""
 MIXED_SHARE = 0.4
 """Of joins at which several things went wrong."""
-LEAST_STRENGTH, WHOLE_NOISE = 0.3, 0.15
-"""Of the noise that a path begins with; and how often that is noise alone."""
+LEAST_STRENGTH, WHOLE_NOISE = 0.15, 0.1
+"""Least noise that a path begins with (most have little); and how often that is noise alone."""
 BEGINNINGS = 0.35
 """How often a path is trained on at its very beginning, which decides most."""
 SHARPEST = 0.3
@@ -263,7 +263,7 @@ class ListenerEditModule(L.LightningModule):
         mask = is_inner[..., None, None]
         level = torch.cat([bridge(t[None], slice(*i)) for t, i in zip(truth, inner.tolist(), strict=True)])
         clean, join = truth - level, batch["join"] - level
-        strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * draw(many, 1)
+        strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * draw(many, 1).square()
         strength = torch.where(draw(many, 1) < WHOLE_NOISE, 1.0, strength)
         share = torch.where(draw(many, 1) < BEGINNINGS, 1.0, draw(many, 1))
         noise = torch.randn(truth.shape, generator=generator).to(truth.device)
