@@ -1,9 +1,10 @@
-"""How well a live listener is made: as well as the machine can in time. Plain arithmetic, no clock of its own.
+"""How well a live listener is made: as well as the machine can in time. Plain arithmetic without a clock.
 
-The rule, from best to worst: all denoising steps; half of them, and half again, down to two; then every second
-picture is drawn, and every fourth. The speaker is looked at as often as the listener is drawn.
+The rule, from best to worst: all denoising steps; half of them, and half again, down to two; then every
+second picture is drawn, and every fourth. The speaker is looked at as often as the listener is drawn.
 
 - After a chunk with a picture that was late, and no less late than the chunk before: one level worse.
+- What waits longer than a chunk is made at once: ten latent frames take little longer than two.
 - After `CALM` seconds of chunks that were in time and would have been with the next better level too, with a
   quarter of the time to spare: one level better. What a level costs is told from what the present one took.
 
@@ -20,6 +21,8 @@ __all__ = ["CALM", "Level", "Pace", "levels"]
 FEWEST_STEPS = 2
 CALM = 2.0
 """Seconds."""
+MOST_AT_ONCE = 12
+"""Latent frames (1.9 s)."""
 SPARE = 0.75
 """Share of a chunk's time that work on the next better level may take."""
 
@@ -55,11 +58,12 @@ class Pace:
 
     Args:
         steps: denoising steps of the best quality.
+        chunk: latent frames that are made at a time.
         delay: seconds behind the speaker at which pictures are shown.
     """
 
-    def __init__(self, steps: int, delay: float) -> None:
-        self.levels, self.delay = levels(steps), delay
+    def __init__(self, steps: int, chunk: int, delay: float) -> None:
+        self.levels, self.chunk, self.delay = levels(steps), chunk, delay
         self._at = 0
         self._late = 0.0
         self._calm = 0.0
@@ -69,6 +73,12 @@ class Pace:
         """Of the next chunk."""
         return self.levels[self._at]
 
+    def at_once(self, waiting: int) -> int:
+        """Latent frames of the next chunk, of so many that are due."""
+        if self.delay == float("inf") or waiting <= 2 * self.chunk:
+            return self.chunk
+        return min(waiting, MOST_AT_ONCE)
+
     def made(self, length: float, steps: float, pictures: float, behind: float) -> None:
         """Takes note of a chunk.
 
@@ -76,7 +86,7 @@ class Pace:
             length: seconds of video in it.
             steps: seconds that its denoising took.
             pictures: seconds that drawing and showing took.
-            behind: seconds by which the last of its pictures was behind the speaker.
+            behind: most seconds by which a picture of it was behind the speaker.
         """
         late = max(0.0, behind - self.delay)
         if late > 0:

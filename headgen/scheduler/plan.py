@@ -18,7 +18,16 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Plan", "Planner", "Segment", "Transition", "derived_seed", "plan_segments", "transition_after"]
+__all__ = [
+    "Plan",
+    "Planner",
+    "Segment",
+    "Transition",
+    "derived_seed",
+    "plan_segments",
+    "segment_seed",
+    "transition_after",
+]
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,16 @@ def derived_seed(seed: int, purpose: str) -> int:
     """
     digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def segment_seed(seed: int, index: int) -> int:
+    """The seed of a segment.
+
+    Args:
+        seed: of the video.
+        index: of the segment.
+    """
+    return derived_seed(seed, f"segment {index}")
 
 
 def transition_after(segment: Segment) -> Transition | None:
@@ -224,7 +243,7 @@ class Planner:
         return made
 
     def _next(self, length: int, after: int) -> Segment:
-        seed = derived_seed(self.seed, f"segment {self._index}")
+        seed = segment_seed(self.seed, self._index)
         made = Segment(self._index, self._start, self._start + length, seed, self._before, after)
         self._start, self._index, self._before = made.stop - after, self._index + 1, after
         return made
