@@ -92,9 +92,10 @@ CURVES: dict[str, Curve] = {
     "tilt": _tilt,  # head off how it is mostly held, degrees
 }
 """How strongly each behaviour shows in every frame: (T,) of a motion, and of the medians of the same
-conversation's listener without a text, which stand for rest. Over 24 true listeners of half a minute, the means
-of these curves correlate with how much of the behaviour there truly is by .99 (smile), .98 (nod), .84
-(surprise), .81 (frown), .96 (gaze away) and .79 (tilt)."""
+conversation's listener without a text, which stand for rest.
+
+Over 24 true listeners of half a minute, the means of these curves correlate with how much of the behaviour
+there truly is by .99 (smile), .98 (nod), .84 (surprise), .81 (frown), .96 (gaze away) and .79 (tilt)."""
 
 
 @dataclass(frozen=True)
