@@ -27,6 +27,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "speech": ("wav2vec 2.0 as features of speech", ("torchaudio",)),
     "metrics": ("headgen bench quality", ("torchmetrics", "skimage")),
     "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
+    "wan": ("listeners on the public video model Wan", ("peft", "accelerate", "transformers")),
     "demo": ("make demo", ("skimage",)),
 }
 """Extra: what needs it, and the modules it brings. A module of several extras is asked for by the first."""

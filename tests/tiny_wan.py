@@ -8,7 +8,13 @@ from tiny_listener import AUDIO, MOTION
 from headgen.listener.adapter import CTMAdapter
 from headgen.listener.wan import WanListenerPipeline
 
-SIZE, WIDTH, TEXT, LENGTH, CHANNELS = 32, 24, 8, 6, 4  # pixels, base's width, text's width and tokens, latents
+SIZE, WIDTH, TEXT, LENGTH, CHANNELS = (
+    32,
+    24,
+    8,
+    6,
+    4,
+)  # pixels, base's width, text's width and tokens, latents
 LAYERS = 3
 
 

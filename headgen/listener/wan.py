@@ -2,14 +2,15 @@
 
 The base makes latents of a video autoencoder from noise and a text. Three things make it a listener:
 
-*Identity.*  The portrait is the first frame of the video. The autoencoder is causal, and its first latent frame
-is the first picture alone: it is given clean, with noise level 0 for its tokens, as Wan 2.2's image-to-video
-model of 5 B does (``expand_timesteps`` in diffusers). Every window that follows keeps it as its first frame.
+*Identity.*  The portrait is the first frame of the video. The autoencoder is causal, and its first latent
+frame is the first picture alone: it is given clean, with noise level 0 for its tokens, as to Wan 2.2's
+image-to-video model of 5 B (``expand_timesteps`` in diffusers). Every window that follows keeps it as its
+first frame.
 
-*Speaker.*  The CTM-Adapter sits behind the base's blocks, as hooks: `AnchoredAttachment`. Latent frame t > 0 is of
-the video frames 4 t - 3 to 4 t, a row of the speaker each: 25 frames a second, as everywhere in headgen.
-Our design: Wan was trained at 16 frames a second; that the frames are 40 ms apart is left to the LoRA to learn,
-since at 16 a row would not belong to a frame, and blinks are over within three.
+*Speaker.*  The CTM-Adapter sits behind the base's blocks, as hooks: `AnchoredAttachment`. Latent frame t > 0
+is of the video frames 4 t - 3 to 4 t, a row of the speaker each: 25 frames a second, as everywhere in
+headgen. Our design: Wan was trained at 16 frames a second; that frames are 40 ms apart is left to the LoRA to
+learn. At 16 a row would not belong to a frame, and a blink is over within three.
 
 *Length.*  Blocks of frames are made one after the other. What the base sees is a window: the portrait, clean
 latents of the past, and the block that is made, noisy. A block never depends on what follows it.
@@ -17,8 +18,8 @@ latents of the past, and the block that is made, noisy. A block never depends on
 Within a block the base's attention looks both ways in time, so a frame may know the speaker up to the end of
 its block; see docs/wan.md.
 
-Shapes: B batch, C latent channels, F latent frames of a window, P tokens a latent frame, h, w latent size, L, D
-tokens of text and their width, T video frames, H, W pixels.
+Shapes: B batch, C latent channels, F latent frames of a window, P tokens a latent frame, h, w latent size,
+L, D tokens of text and their width, T video frames, H, W pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from diffusers import (
@@ -37,27 +37,30 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     WanTransformer3DModel,
 )
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
 from diffusers.utils import BaseOutput
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from headgen.errors import InputError
-from headgen.listener.adapter import Attachment, CTMAdapter, SpeakerTokens, speaker_condition
+from headgen.listener.adapter import (
+    Attachment,
+    CTMAdapter,
+    SpeakerCondition,
+    SpeakerTokens,
+    speaker_condition,
+)
 from headgen.listener.gen import Guidance, Pass
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.wan_base import WanAddition, load_text_encoder, load_transformer, load_vae
+from headgen.listener.wan_latents import FRAMES_PER_LATENT, decode_blocks, encode_text, encode_video
 
 __all__ = [
     "AnchoredAttachment",
     "WanListenerOutput",
     "WanListenerPipeline",
-    "encode_text",
-    "encode_video",
+    "hear",
     "load_wan_pipeline",
     "rows_of",
-    "square_picture",
     "token_timesteps",
 ]
 
@@ -82,6 +85,8 @@ class WanListenerOutput(BaseOutput):
 class AnchoredAttachment(Attachment):
     """An adapter in the blocks of a base whose first latent frame is a picture and hears nothing."""
 
+    # Compiled with it, each block would be compiled anew, since each has a place of its own in the adapter.
+    @torch.compiler.disable
     def _after_block(self, index: int, block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         if self.hearing is None:
             return output
@@ -91,31 +96,29 @@ class AnchoredAttachment(Attachment):
         return torch.cat([x[:, :1], heard], dim=1).flatten(1, 2)
 
 
-def rows_of(track: SpeakerTrack, start: int, frames: int, adapter: CTMAdapter) -> SpeakerTrack:
+def rows_of(track: SpeakerTrack, start: int, frames: int, history: int) -> SpeakerTrack:
     """The rows of a speaker that some latent frames hear or remember; where there are none, unknown ones.
 
     Args:
         track: row 0 belongs to the portrait's frame.
         start: index of the first latent frame, 1 or more.
         frames: how many.
-        adapter: whose `history` goes before.
+        history: rows before, the adapter's.
     """
-    step, first = adapter.config.frames_per_latent, adapter.config.first_frames
-    begin = first + step * (start - 1) - adapter.history
-    end = first + step * (start + frames - 1)
+    begin = 1 + FRAMES_PER_LATENT * (start - 1) - history
+    end = 1 + FRAMES_PER_LATENT * (start + frames - 1)
     known = track[max(0, begin) : max(0, end)].preceded(max(0, -begin))
     return known.extended(end - begin - len(known))
 
 
-def hear(adapter: CTMAdapter, tracks: Sequence[SpeakerTrack], audio: bool, motion: bool) -> SpeakerTokens:
-    """Speaker tokens of `rows_of` each track, counted as if they belonged to latent frame 1 and on."""
-    condition = speaker_condition(tracks, audio, motion)
+def hear(adapter: CTMAdapter, speaker: SpeakerCondition) -> SpeakerTokens:
+    """Speaker tokens of `rows_of` tracks, counted as if they belonged to latent frame 1 and on."""
     weight = adapter.encoder.audio_in.weight
-    fields = {
+    there = {
         name: tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else None)
-        for name, tensor in vars(condition).items()
+        for name, tensor in vars(speaker).items()
     }
-    return adapter.encode(type(condition)(**fields), first=adapter.config.first_frames - adapter.history)
+    return adapter.encode(SpeakerCondition(**there), first=1 - adapter.history)
 
 
 def token_timesteps(timestep: Tensor, clean: Tensor, tokens: int) -> Tensor:
@@ -130,107 +133,6 @@ def token_timesteps(timestep: Tensor, clean: Tensor, tokens: int) -> Tensor:
         (B, F * P) float.
     """
     return repeat(torch.where(clean, 0.0, timestep[:, None]), "b f -> b (f p)", p=tokens)
-
-
-def encode_video(vae: AutoencoderKLWan, video: Tensor) -> Tensor:
-    """Latents of unit size.
-
-    Args:
-        vae: the autoencoder.
-        video: (B, 3, T, H, W) from -1 to 1; T is 1 more than a multiple of 4.
-
-    Returns:
-        (B, C, F, h, w) float32.
-    """
-    found = vae.encode(video.to(vae.device, vae.dtype)).latent_dist.mode().float()
-    mean, deviation = _statistics(vae, found.device)
-    return (found - mean) / deviation
-
-
-def _statistics(vae: AutoencoderKLWan, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, deviation = (
-        torch.tensor(vae.config[name], device=device).view(1, -1, 1, 1, 1)
-        for name in ("latents_mean", "latents_std")
-    )
-    return mean, deviation
-
-
-def decode_blocks(vae: AutoencoderKLWan, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Decodes a video that comes in blocks of latents; memory does not grow with its length.
-
-    The same as ``vae.decode`` of the whole: the causal decoder goes on from what it kept of the frames before.
-    With tiling that cannot be had, and the whole is decoded at the end.
-
-    Args:
-        vae: the autoencoder.
-        blocks: (B, C, F, h, w) each.
-
-    Yields:
-        (B, 3, T, H, W) from -1 to 1.
-    """
-    if vae.use_tiling:
-        yield vae.decode(_scaled(vae, torch.cat(list(blocks), dim=2)), return_dict=False)[0]
-        return
-    convolutions = sum(isinstance(part, WanCausalConv3d) for part in vae.decoder.modules())
-    kept: list[Any] = [None] * convolutions
-    first = True
-    for block in blocks:
-        yield _decode(vae, _scaled(vae, block), kept, first)
-        first = False
-
-
-@apply_forward_hook  # so that it is brought to the device where models are kept away from it
-def _decode(vae: AutoencoderKLWan, latents: Tensor, kept: list[Any], first: bool) -> Tensor:
-    x = vae.post_quant_conv(latents.to(vae.device))
-    made = [
-        vae.decoder(frame, feat_cache=kept, feat_idx=[0], first_chunk=first and number == 0)
-        for number, frame in enumerate(x.split(1, dim=2))
-    ]
-    video = torch.cat(made, dim=2)
-    if vae.config.patch_size is not None:
-        video = unpatchify(video, patch_size=vae.config.patch_size)
-    return video.clamp(-1, 1)
-
-
-def _scaled(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
-    mean, deviation = _statistics(vae, latents.device)
-    return (latents.float() * deviation + mean).to(vae.dtype)
-
-
-def encode_text(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int) -> Tensor:
-    """Texts as Wan reads them: (B, L, D), zero behind the last token.
-
-    Args:
-        tokenizer: of the base.
-        encoder: UMT5 of the base.
-        texts: B of them.
-        length: L; longer texts are cut.
-    """
-    found = tokenizer(
-        [" ".join(text.split()) for text in texts],
-        padding="max_length",
-        max_length=length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    ids, mask = (found[name].to(encoder.device) for name in ("input_ids", "attention_mask"))
-    return encoder(ids, mask).last_hidden_state * mask[..., None].to(encoder.dtype)
-
-
-def square_picture(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The largest middle part of a picture that has the shape of a video, at its size.
-
-    Args:
-        image: (H, W, 3) uint8.
-        height: of the video in pixels.
-        width: of the video in pixels.
-    """
-    scale = min(image.shape[0] / height, image.shape[1] / width)
-    rows, columns = round(height * scale), round(width * scale)
-    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-    part = image[top : top + rows, left : left + columns]
-    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
-    return cv2.resize(part, (width, height), interpolation=how)
 
 
 class WanListenerPipeline(DiffusionPipeline):
@@ -273,13 +175,8 @@ class WanListenerPipeline(DiffusionPipeline):
             tokenizer=tokenizer,
         )
         self.register_to_config(text_length=text_length)
-        if adapter.config.frames_per_latent != vae.config.scale_factor_temporal:
-            raise ValueError("the adapter's frames_per_latent is not that of the autoencoder")
-
-    @property
-    def frames_per_latent(self) -> int:
-        """Video frames in each latent frame but the first, which has one."""
-        return int(self.vae.config.scale_factor_temporal)
+        if (adapter.config.frames_per_latent, adapter.config.first_frames) != (FRAMES_PER_LATENT, 1):
+            raise ValueError(f"the adapter must be of frames_per_latent={FRAMES_PER_LATENT}, first_frames=1")
 
     def check_inputs(
         self,
@@ -307,7 +204,7 @@ class WanListenerPipeline(DiffusionPipeline):
         if len(sides) > 1 or any(side % multiple for side in min(sides)):
             raise InputError(
                 f"portraits of {sorted(sides)} pixels: all must be of one size, multiples of {multiple}; "
-                "bring them there with headgen.listener.wan.square_picture"
+                "bring them there with headgen.listener.wan_latents.square_picture"
             )
         if prompt is not None and prompt_embeds is not None:
             raise ValueError("prompt and prompt_embeds: give one of them")
@@ -331,7 +228,8 @@ class WanListenerPipeline(DiffusionPipeline):
 
         Args:
             speakers: B tracks; row 0 belongs to the first frame, which is the portrait.
-            portraits: B pictures (H, W, 3) uint8 of one size, see `square_picture`.
+            portraits: B pictures (H, W, 3) uint8 of one size, see
+                `headgen.listener.wan_latents.square_picture`.
             frames: T; as many as the longest speaker has rows by default.
             output_type: ``np`` or ``latent``.
             options: the others of `stream`.
@@ -404,11 +302,12 @@ class WanListenerPipeline(DiffusionPipeline):
             portraits: as of `__call__`.
             frames: T.
             prompt: a text for each video: how the listener is to behave.
-            prompt_embeds: (B, L, D) instead of texts, see `encode_text`.
+            prompt_embeds: (B, L, D) instead of texts, see
+                `headgen.listener.wan_latents.encode_text`.
             negative_prompt: what stands where no text is given, and what guidance leads away from.
             negative_prompt_embeds: (1 or B, L, D) instead; without it and without a text encoder, zeros.
-            window: latent frames that the base sees at once: the portrait, the past and a block. 21 are the 81
-                frames that Wan was trained on.
+            window: latent frames that the base sees at once: the portrait, the past and a block. 21 are the
+                81 frames that Wan was trained on.
             past: clean latent frames that a block goes on from.
             num_inference_steps: denoising steps of each block.
             guidance: scales; all 1 by default, where each step is one pass of the base.
@@ -422,7 +321,7 @@ class WanListenerPipeline(DiffusionPipeline):
         passes = (guidance or Guidance()).passes(prompt is not None or prompt_embeds is not None)
         texts = self.texts(len(speakers), prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
         anchor = self.encode_portraits(portraits)
-        total = 1 + -(-(frames - 1) // self.frames_per_latent)
+        total = 1 + -(-(frames - 1) // FRAMES_PER_LATENT)
         further = max(0, total - window)
         count = (total > 1) + -(-further // (window - 1 - past))
         known = anchor[:, :, :0]
@@ -484,8 +383,9 @@ class WanListenerPipeline(DiffusionPipeline):
         self, speakers: Sequence[SpeakerTrack], start: int, frames: int, passes: Sequence[Pass]
     ) -> list[tuple[SpeakerTokens, int]]:
         """Speaker tokens of some latent frames for each pass, and how many these frames are."""
-        tracks = [rows_of(track, start, frames, self.adapter) for track in speakers]
-        return [(hear(self.adapter, tracks, one.audio, one.motion), frames) for one in passes]
+        tracks = [rows_of(track, start, frames, self.adapter.history) for track in speakers]
+        conditions = [speaker_condition(tracks, one.audio, one.motion) for one in passes]
+        return [(hear(self.adapter, condition), frames) for condition in conditions]
 
     def denoise(
         self,
@@ -563,18 +463,17 @@ def load_wan_pipeline(
         InputError: the base is not there.
         MissingExtraError: the ``wan`` extra is not installed.
     """
-    addition = WanAddition.from_pretrained(folder, base)
+    addition = WanAddition.from_pretrained(folder, base, dtype)
     recipe = addition.recipe
     transformer = load_transformer(recipe.base, dtype)
     addition.apply(transformer)
     tokenizer, encoder = load_text_encoder(recipe.base, dtype) if text_encoder else (None, None)
-    pipeline = WanListenerPipeline(
+    return WanListenerPipeline(
         transformer.eval(),
         load_vae(recipe.base, torch.float32).eval(),
-        addition.adapter.to(dtype).eval(),
+        addition.adapter.eval(),
         FlowMatchEulerDiscreteScheduler(shift=recipe.shift),
         encoder,
         tokenizer,
         recipe.text_length,
     )
-    return pipeline

@@ -12,7 +12,6 @@ LoRA (Hu et al. 2021, section 4.1) is that of the peft package.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -174,7 +173,9 @@ class WanAddition:
     @classmethod
     def of(cls, recipe: Recipe, adapter: CTMAdapter, transformer: WanTransformer3DModel) -> WanAddition:
         """A copy of what has been trained so far."""
-        return cls(recipe, copy.deepcopy(adapter).cpu(), lora_weights(transformer))
+        fresh = CTMAdapter.from_config(adapter.config)
+        fresh.load_state_dict({name: value.detach().cpu() for name, value in adapter.state_dict().items()})
+        return cls(recipe, fresh, lora_weights(transformer))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes it; the base is named, not copied."""
@@ -185,12 +186,15 @@ class WanAddition:
         (folder / "wan.json").write_text(text, encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, base: str = "") -> WanAddition:
+    def from_pretrained(
+        cls, folder: str | Path, base: str = "", dtype: torch.dtype = torch.float32
+    ) -> WanAddition:
         """Reads it.
 
         Args:
             folder: written by `save_pretrained`.
             base: where the base lies now, if not where it did in training.
+            dtype: of the adapter.
 
         Raises:
             WeightsError: no such folder, or not of this kind.
@@ -199,7 +203,9 @@ class WanAddition:
         try:
             recipe = Recipe(**json.loads((folder / "wan.json").read_text(encoding="utf-8")))
             lora = load_file(folder / "lora.safetensors")
-            adapter = CTMAdapter.from_pretrained(folder / "adapter", low_cpu_mem_usage=False)
+            adapter = CTMAdapter.from_pretrained(
+                folder / "adapter", low_cpu_mem_usage=False, torch_dtype=dtype
+            )
         except (OSError, ValueError, TypeError) as error:
             raise WeightsError(
                 f"{folder}: no listener on Wan ({error}); name the 'model' folder of a training with "

@@ -70,11 +70,14 @@ class ExportModel(L.Callback):
         self.folder = Path(folder)
 
     def _save(self, trainer: L.Trainer, module: Any) -> None:
-        if not trainer.is_global_zero or not hasattr(module, "exported"):
+        if not hasattr(module, "exported"):
+            return
+        exported = module.exported  # by every process: what several share has to be gathered by all
+        if not trainer.is_global_zero:
             return
         part = self.folder.with_name(self.folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
-        module.exported.save_pretrained(part)
+        exported.save_pretrained(part)
         if self.folder.exists():
             shutil.rmtree(self.folder)
         os.replace(part, self.folder)

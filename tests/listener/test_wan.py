@@ -23,18 +23,24 @@ from tiny_wan import (
 )
 
 from headgen.errors import InputError, WeightsError
+from headgen.listener.adapter import speaker_condition
 from headgen.listener.gen import Guidance
 from headgen.listener.wan import (
     AnchoredAttachment,
-    decode_blocks,
-    encode_video,
     hear,
     load_wan_pipeline,
     rows_of,
-    square_picture,
     token_timesteps,
 )
-from headgen.listener.wan_base import Recipe, WanAddition, add_lora, load_transformer, lora_parameters
+from headgen.listener.wan_base import (
+    Recipe,
+    WanAddition,
+    add_lora,
+    load_transformer,
+    load_vae,
+    lora_parameters,
+)
+from headgen.listener.wan_latents import decode_blocks, encode_video, square_picture
 
 FRAMES = 34  # video frames: 10 latent frames, in windows of 6
 OPTIONS = {"window": 6, "past": 2, "num_inference_steps": 2}
@@ -64,7 +70,8 @@ def run_base(transformer, adapter=None, track=None, latent_frames=4):
     with AnchoredAttachment(adapter or tiny_adapter(), list(transformer.blocks)) as attachment:
         if adapter is not None:
             track = made_up_speaker(17) if track is None else track
-            heard = hear(adapter, [rows_of(track, 1, latent_frames, adapter)], True, True)
+            rows = rows_of(track, 1, latent_frames, adapter.history)
+            heard = hear(adapter, speaker_condition([rows]))
             attachment.listen(heard, latent_frames, start=1)
         return transformer(noisy, times, embeds(), return_dict=False)[0]
 
@@ -133,13 +140,12 @@ def test_the_adapter_is_causal_within_a_window():
 
 
 def test_speaker_rows_of_later_blocks_and_of_no_time():
-    adapter, track = tiny_adapter(), made_up_speaker(40)
-    history = adapter.history
-    rows = rows_of(track, 6, 3, adapter)
+    track, history = made_up_speaker(40), 7
+    rows = rows_of(track, 6, 3, history)
     assert len(rows) == history + 12 and np.array_equal(rows.audio[-12:], track.audio[21:33])
-    rows = rows_of(track, 9, 3, adapter)
+    rows = rows_of(track, 9, 3, history)
     assert rows.heard[-5 - 1 :].tolist() == [True] + [False] * 5  # the track ends with row 39
-    rows = rows_of(track, 1, 1, adapter)
+    rows = rows_of(track, 1, 1, history)
     assert rows.heard.tolist() == [False] * (history - 1) + [True] * 5
 
 
@@ -188,7 +194,9 @@ def test_blocks_are_decoded_as_the_whole_is():
     latents = torch.randn(1, 4, 7, 4, 4, generator=torch.Generator().manual_seed(8))
     whole = torch.cat(list(decode_blocks(vae, [latents])), 2)
     pieces = torch.cat(list(decode_blocks(vae, latents.split([3, 2, 2], 2))), 2)
-    mean, deviation = (torch.tensor(vae.config[k]).view(1, -1, 1, 1, 1) for k in ("latents_mean", "latents_std"))
+    mean, deviation = (
+        torch.tensor(vae.config[k]).view(1, -1, 1, 1, 1) for k in ("latents_mean", "latents_std")
+    )
     expected = vae.decode(latents * deviation + mean, return_dict=False)[0]
     assert whole.shape[2] == 25
     torch.testing.assert_close(whole, expected, atol=1e-6, rtol=0)
@@ -226,6 +234,9 @@ def test_saved_loaded_and_put_on_its_base_again(tmp_path):
         for text in ("smiles", "nods and smiles", "smiles")
     ]
     assert torch.equal(made[0], made[2]) and not torch.equal(made[0], made[1])
+    coarse = load_wan_pipeline(tmp_path / "model", str(base), text_encoder=False)
+    assert coarse.adapter.dtype == torch.bfloat16
+    assert make(coarse, frames=9).videos.shape[1] == 9
     assert pipeline.texts(1, ["nods"], None, "", None)[True].shape == (1, LENGTH, TEXT)
     assert sum(file.stat().st_size for file in (tmp_path / "model").rglob("*")) < 200_000  # no base within
 
@@ -239,8 +250,6 @@ def test_what_users_are_told(tmp_path):
     with pytest.raises(ValueError, match="0 < past < window - 1"):
         make(pipeline, past=5)
     with pytest.raises(InputError, match="its vae cannot be loaded"):
-        from headgen.listener.wan_base import load_vae
-
         load_vae(str(tmp_path), torch.float32)
     with pytest.raises(WeightsError, match="no listener on Wan"):
         WanAddition.from_pretrained(tmp_path)
