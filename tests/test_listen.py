@@ -14,9 +14,10 @@ from made_up_face import albedo, face_layout, photograph, side_light
 from media_inputs import write_clip
 from tiny_listener import tiny_pipeline
 
-from headgen import cli, listen
+from headgen import cli, hub, listen
 from headgen.errors import InputError
 from headgen.faces.tracker import MediaPipeTracker
+from headgen.listener.latents import WarpCodec
 from headgen.media import VideoReader, write_image
 from headgen.progress import Cancelled
 
@@ -121,8 +122,41 @@ def test_the_record_says_what_it_is_made_of(plain):
     assert len(names) == 4 and len(set(record["weights"].values())) >= 4
 
 
+def test_joins_are_rewritten_unless_the_listener_has_other_latents(run, folder, tmp_path, caplog):
+    """By the embedded editor, which stands in the record where it was used."""
+    listener = tiny_pipeline()
+    codec = hub.resolve(module.EDITOR).folder / "codec"
+    listener.register_modules(codec=WarpCodec.from_pretrained(codec, low_cpu_mem_usage=False).float())
+    listener.save_pretrained(tmp_path / "model")
+
+    def made(name, **options):
+        done = run(name, **options)
+        record = json.loads(done.records[0].read_text())
+        used = any(file.startswith("listener-edit/") for file in record["weights"])
+        return done.outputs[0].read_bytes(), record["options"]["transition"], used
+
+    own = {"model": str(tmp_path / "model")}
+    edited, kind, used = made("edit.mp4", **own)
+    assert (kind, used) == ("edit", True) and not caplog.records
+    faded, kind, used = made("fade.mp4", transition="crossfade", **own)
+    assert (kind, used) == ("crossfade", False) and faded != edited
+    assert made("other.mp4")[1:] == ("crossfade", False)
+    assert "not those of listener-edit" in caplog.text
+
+
 def test_the_same_run_gives_the_same_bytes(plain, run):
     assert run("again.mp4").outputs[0].read_bytes() == plain.outputs[0].read_bytes()
+
+
+def test_what_is_asked_for_makes_another_listener_and_stands_in_the_record(run, plain, tmp_path):
+    made = run(text="0-0.4: smiles a lot; 0.4-: nods", attitude="warm", cache=tmp_path / "cache")
+    assert made.outputs[0].read_bytes() != plain.outputs[0].read_bytes()
+    record = json.loads(made.records[0].read_text())
+    for name in ("warm 0.7", "0 s to 0.4 s: smile", "0.4 s to the end: nod"):
+        assert name in record["notes"]["asked for"] and name in str(made)
+    assert record["options"]["text"].startswith("0-0.4") and "listener-text/config.json" in record["weights"]
+    other = run("other.mp4", attitude="bored", cache=tmp_path / "cache")  # takes nothing of the first one's
+    assert other.outputs[0].read_bytes() != made.outputs[0].read_bytes()
 
 
 def test_two_processes_make_the_same_bytes(plain, run):
@@ -274,12 +308,17 @@ def test_faces_that_are_missing_or_too_small(refused, tmp_path, folder):
         ({"layout": "stacked"}, "single"),
         ({"frame": "half"}, "crop"),
         ({"long": "endless"}, "causal"),
+        ({"transition": "morph"}, "crossfade"),
         ({"precision": "fp8"}, "bf16"),
         ({"steps": 0}, "1 to 100"),
         ({"takes": 21}, "1 to 20"),
         ({"workers": 0}, "1 or more"),
         ({"audio_scale": 5.5}, "0 to 5"),
         ({"motion_scale": -1}, "0 to 5"),
+        ({"text_scale": 6}, "0 to 5"),
+        ({"attitude": "angry"}, "sceptical"),
+        ({"attitude": "warm", "intensity": 2}, "0 to 1"),
+        ({"text": "5-3: nods"}, "earlier time first"),
         ({"device": "abacus"}, "abacus"),
     ],
 )
