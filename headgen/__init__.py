@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from headgen.listen import listen as listen
     from headgen.prepare import prepare as prepare
     from headgen.reenact import reenact as reenact
+    from headgen.stream import stream as stream
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
     "reenact": "headgen.reenact",
     "listen": "headgen.listen",
+    "stream": "headgen.stream",
     "prepare": "headgen.prepare",
     "doctor": "headgen.doctor",
     "HeadgenError": "headgen.errors",

@@ -26,6 +26,7 @@ from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.listener.edit import same_latents
 from headgen.listener.engine import (
+    CHUNK,
     OVERLAP,
     SEGMENT,
     ListenEngine,
@@ -37,6 +38,7 @@ from headgen.listener.engine import (
 )
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec
+from headgen.listener.live import DELAY
 from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
 from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS, SpeakerTrack
@@ -60,7 +62,7 @@ PAINTER = "fsrt-small"
 """The model that draws what the listener's latents say."""
 EDITOR = "listener-edit"
 """The model that rewrites the joins of segments."""
-MOST_STEPS, MOST_TAKES = 100, 20
+MOST_STEPS, MOST_TAKES, MOST_CHUNK = 100, 20, 12
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,17 @@ class Listening:
     """How long all took."""
     understood: str = ""
     """What was made of the text and the attitude."""
+    live: str = ""
+    """How live it was, if it was streamed."""
 
     def __str__(self) -> str:
-        """One line for people, and one on what was asked for."""
+        """One line for people, one on what was asked for, and one on how live it was."""
         made = self.frames * len(self.outputs)
         rate = made / FPS / max(self.seconds, 1e-9)
         names = ", ".join(map(str, self.outputs))
         line = f"{names}: {made} frames in {self.seconds:.1f} s ({rate:.2f} times real time)"
-        return f"{line}\nasked for: {self.understood}" if self.understood else line
+        more = ("asked for: ", self.understood), ("live: ", self.live)
+        return "\n".join([line, *(f"{name}{text}" for name, text in more if text)])
 
 
 def listen(
@@ -97,6 +102,9 @@ def listen(
     frame: FrameMode = "full",
     long: Long = "segments",
     transition: TransitionKind = "edit",
+    chunk: int = CHUNK,
+    stream: bool = False,
+    delay: float = DELAY,
     steps: int = 8,
     audio_scale: float = 1.0,
     motion_scale: float = 1.0,
@@ -132,6 +140,10 @@ def listen(
             without joins, in order.
         transition: how segments are joined: `edit` rewrites the motion there by a network of its own,
             `crossfade` blends it, `none` cuts.
+        chunk: latent frames of 0.16 s that `causal` makes at a time, 1 to 12.
+        stream: listen in real time, as to somebody who speaks right now; the speaker may be `camera`, this
+            machine's camera and microphone. It is made as by `causal`, and less well where time is short.
+        delay: with `stream`, seconds behind the speaker at which pictures are to be there.
         steps: denoising steps, 1 to 100: fewer are faster.
         audio_scale: how strongly the speaker's voice is followed, 0 to 5; 1 is natural.
         motion_scale: how strongly the speaker's face is followed, 0 to 5.
@@ -163,11 +175,24 @@ def listen(
         layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long),
         transition=(transition, TransitionKind), precision=(precision, Precision),
     )  # fmt: skip
-    for name, number, most in (("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES)):
+    for name, number, most in (
+        ("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES), ("chunk", chunk, MOST_CHUNK),
+    ):  # fmt: skip
         if not 1 <= number <= most:
             raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
+    if stream:
+        if takes > 1 or workers > 1 or cache is not None:
+            raise InputError("stream goes with one take and one worker, and keeps no cache; leave these out")
+        from headgen.stream import stream_to_file  # it builds on this module
+
+        return stream_to_file(
+            speaker, portrait, output, model=model, layout=layout, frame=frame, steps=steps, chunk=chunk,
+            delay=delay, audio_scale=audio_scale, motion_scale=motion_scale, text=text, attitude=attitude,
+            intensity=intensity, text_scale=text_scale, text_model=text_model, max_size=max_size,
+            precision=precision, device=device, seed=seed, progress=progress,
+        )  # fmt: skip
     guidance = Guidance(audio_scale, motion_scale, text_scale)
     reader = None if text is None else hub.resolve(text_model)
     request = asked_for(text, attitude, intensity, reader)
@@ -175,7 +200,7 @@ def listen(
     for path in outputs:
         check_output(path, suffixes=VIDEO_SUFFIXES, inputs=[speaker, portrait])
     files, painter = hub.resolve(model), hub.resolve(PAINTER)
-    _check_listener(model, files.folder)
+    check_listener(model, files.folder)
     info = speaker_info(speaker)
     if layout == "side-by-side" and not info.has_video:
         raise InputError(f"{speaker}: has no picture to show beside the listener; use --layout single")
@@ -183,7 +208,7 @@ def listen(
     if transition == "edit" and editor is None:
         transition = "crossfade"
     options = ListenOptions(
-        files.folder, painter.folder, long, steps, guidance, transition=transition,
+        files.folder, painter.folder, long, steps, guidance, chunk=chunk, transition=transition,
         editor=None if editor is None else editor.folder, whole=frame == "full", precision=precision,
         device=device,
     )  # fmt: skip
@@ -193,9 +218,10 @@ def listen(
     for start in sorted({wish.start for wish in request.wishes}):
         if start >= len(track) / FPS:
             logger.warning("text: from %g s on there is no video; it ends at %g s", start, len(track) / FPS)
-    weights = _digests(files, painter, *([] if editor is None else [editor]))
+    weights = digests(files, painter, *([] if editor is None else [editor]))
     told: dict[str, Any] = {
-        "layout": layout, "frame": frame, "long": long, "transition": transition, "steps": steps,
+        "layout": layout, "frame": frame, "long": long, "transition": transition, "chunk": chunk,
+        "steps": steps,
         "audio_scale": audio_scale, "motion_scale": motion_scale, "text": text, "attitude": attitude,
         "intensity": intensity, "text_scale": text_scale, "takes": takes, "max_size": max_size,
         "precision": precision, "device": device,
@@ -213,7 +239,7 @@ def listen(
             started = time.perf_counter()
             own = seed if takes == 1 else derived_seed(seed, f"take {k + 1}")
             pictures = run(plan(len(track), long, own), engine, job, cache=store, progress=progress)
-            _write(path, pictures, speaker, info.has_audio, layout, model)
+            write_video(path, pictures, speaker, info.has_audio, layout, model)
             notes = {
                 "frames": len(track),
                 "take": k + 1,
@@ -227,7 +253,7 @@ def listen(
                 command="listen",
                 model=model,
                 inputs={"speaker": [speaker], "portrait": [portrait]},
-                weights=weights if reader is None else weights | _digests(reader),
+                weights=weights if reader is None else weights | digests(reader),
                 options=told,
                 seed=seed,
                 notes=notes,
@@ -277,7 +303,7 @@ def plan(frames: int, long: Long, seed: int) -> Plan:
     return plan_segments(frames, SEGMENT, OVERLAP, seed, multiple=FRAMES_PER_LATENT)
 
 
-def _check_listener(model: str, folder: Path) -> None:
+def check_listener(model: str, folder: Path) -> None:
     """Raises WeightsError if a folder of weights holds something else."""
     index = folder / "model_index.json"
     try:
@@ -303,7 +329,7 @@ def _editor(model: str, folder: Path) -> hub.Weights | None:
     return None
 
 
-def _digests(*models: hub.Weights) -> dict[str, str]:
+def digests(*models: hub.Weights) -> dict[str, str]:
     """SHA-256 of all files, with the model's name, because each model has files of the same names."""
     return {
         f"{found.folder.name}/{file}": digest for found in models for file, digest in found.sha256.items()
@@ -332,7 +358,7 @@ def _identity(
     )
 
 
-def _write(
+def write_video(
     output: Path,
     pictures: Generator[tuple[int, NDArray[np.uint8]], None, None],
     speaker: Path,

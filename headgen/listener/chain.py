@@ -1,8 +1,8 @@
 """A segment of ``causal``, chunk by chunk: the one way in which it is made, from a file or live.
 
-A segment begins from the clean latents before it and the speaker's rows up to there, which are read once. What
-follows is made in chunks: rows of the speaker become tokens, noise becomes latents, and both stay behind in
-caches. Nothing but the last latents is handed on to the next segment, so a stream that never ends takes no
+A segment begins from the clean latents before it and the speaker's rows up to there, which are read once.
+What follows is made in chunks: rows of the speaker become tokens, noise becomes latents, and both stay behind
+in caches. Nothing but the last latents is handed on to the next segment, so a stream that never ends takes no
 more memory than one segment, and a run that was stopped goes on from a few kilobytes with the same bits.
 
 Our design: caches are built anew at the beginning of every segment instead of being carried on for ever.

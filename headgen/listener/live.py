@@ -124,6 +124,7 @@ class _Show:
     ) -> None:
         self.engine, self.hands, self.witness, self.pace, self.clock = engine, hands, witness, pace, clock
         self.image, self.index, self.rows = image, 0, 0
+        self._newest = -1  # the frame that was drawn last
         self._thought = 0.0
 
     def adjust(self, stream: LatentStream) -> None:
@@ -143,9 +144,11 @@ class _Show:
 
     def _chunk(self, frames: NDArray[np.float32]) -> Generator[LiveFrame, None, None]:
         level, begun, first = self.pace.level, self.clock(), self.index
+        last = len(frames) - 1
+        stale = first + last - self._newest >= FPS  # a face that stands still for a second is worse than late
         jobs: list[Future[NDArray[np.uint8] | None] | None] = [
-            self.hands.submit(self._draw, frames[k : k + 1], first + k, level)
-            if k % level.every == 0
+            self.hands.submit(self._draw, frames[k : k + 1], first + k, level, stale and k == last)
+            if k % level.every == 0 or (stale and k == last)
             else None
             for k in range(len(frames))
         ]
@@ -154,7 +157,7 @@ class _Show:
             for k, job in enumerate(jobs):
                 image = None if job is None else job.result()
                 if image is not None:
-                    self.image = image
+                    self.image, self._newest = image, first + k
                 behind = self._behind(first + k)
                 latest = max(latest, behind)
                 self.index += 1
@@ -166,9 +169,11 @@ class _Show:
         self.pace.made(len(frames) / FPS, self._thought, self.clock() - begun, latest)
         self._thought = 0.0
 
-    def _draw(self, frame: NDArray[np.float32], index: int, level: Level) -> NDArray[np.uint8] | None:
-        """The picture of a frame (1, P, C); None if the next one would be due already."""
-        if self._behind(index) > self.pace.delay + level.every / FPS:
+    def _draw(
+        self, frame: NDArray[np.float32], index: int, level: Level, anyway: bool
+    ) -> NDArray[np.uint8] | None:
+        """The picture of a frame (1, P, C); None if the next one would be due already, unless `anyway`."""
+        if not anyway and self._behind(index) > self.pace.delay + level.every / FPS:
             return None
         return self.engine.painter.draw(frame, self.engine.options.whole)[0]
 
@@ -274,7 +279,9 @@ class LiveFigures:
         """Seconds that a share of the drawn pictures was behind the speaker at most."""
         if not self.drawn:
             return float("nan")
-        return BIN * (1 + int(np.searchsorted(np.cumsum(self._counts), share * self.drawn)))
+        return BIN * min(
+            len(self._counts), 1 + int(np.searchsorted(np.cumsum(self._counts), share * self.drawn))
+        )
 
     @property
     def rate(self) -> float:

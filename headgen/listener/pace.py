@@ -8,8 +8,9 @@ second picture is drawn, and every fourth. The speaker is looked at as often as 
 - After `CALM` seconds of chunks that were in time and would have been with the next better level too, with a
   quarter of the time to spare: one level better. What a level costs is told from what the present one took.
 
-A picture whose time is over is never shown late: the one before stays, and the next one is in time again. So
-the listener gets coarser, but never falls behind the speaker.
+A picture whose time is over is not drawn: the one before stays, and the next one is in time again. So the
+listener gets coarser, but does not fall behind the speaker. Only where nothing would be in time for a second,
+one picture is drawn late.
 """
 
 from __future__ import annotations

@@ -188,6 +188,18 @@ def test_without_a_clock_pictures_are_those_of_causal_to_the_bit(engine, portrai
     assert {f.level for f in live} == {Level(4, 1)}
 
 
+def test_a_hopelessly_slow_machine_shows_a_picture_a_second(engine):
+    now = [0.0]
+
+    def clock():  # every look at it costs a quarter of a second
+        now[0] += 0.25
+        return now[0]
+
+    live = list(listen_live(engine, sounds(60), seeds, clock=clock))
+    assert len(live) == 60 and 1 <= sum(f.drawn for f in live) < 30
+    assert live[-1].level == Level(2, 4)
+
+
 def test_errors_of_the_speaker_reach_who_asked_and_nothing_runs_on(engine):
     def broken():
         yield from sounds(9)
