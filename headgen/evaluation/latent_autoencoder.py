@@ -110,9 +110,8 @@ class PictureAutoencoder(ModelMixin, ConfigMixin):
             Residual(w),
             enlarging(w, 3),
         )
-        for last in (self.down[-1], self.up[-1][0]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for last in (*self.down[-1].parameters(), *self.up[-1].parameters()):
+            nn.init.zeros_(last)
 
     @torch.no_grad()
     def start_linear(self, pictures: Tensor) -> None:
@@ -123,6 +122,7 @@ class PictureAutoencoder(ModelMixin, ConfigMixin):
         values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
         count = self.config.channels
         main, spread = vectors[:, -count:].T, values[-count:, None].sqrt()
+        assert self.linear_down.bias is not None and self.linear_up.bias is not None
         self.linear_down.weight.copy_((main / spread).reshape(count, 3, CELL, CELL))
         self.linear_down.bias.copy_(-(main / spread) @ mean)
         self.linear_up.weight.copy_((main * spread).reshape(count, 3, CELL, CELL))
