@@ -224,9 +224,11 @@ class ListenerEditor(DiffusionPipeline):
         after = (frames - inner.stop) * FRAMES_PER_LATENT
         wanted = frames * FRAMES_PER_LATENT - after + self.adapter.history
         if speakers is None:
-            widths = config.audio_width, config.motion_width
             nothing = SpeakerTrack(
-                *(np.zeros((0, width), np.float32) for width in widths), np.zeros(0, bool), np.zeros(0, bool)
+                np.zeros((0, config.audio_width), np.float32),
+                np.zeros((0, config.motion_width), np.float32),
+                np.zeros(0, bool),
+                np.zeros(0, bool),
             )
             return [nothing.extended(wanted + after)] * batch
         known = [s[max(0, len(s) - after - wanted) : len(s) - after] for s in speakers]
