@@ -45,7 +45,7 @@ GRAMS = range(3, 5)
 """Letters of an n-gram; the word's bounds count as letters."""
 MOST_GRAMS = 24
 """Of a word; what longer words have besides is left out."""
-NONE = 0.12
+NONE = 0.18
 """Amount under which somebody is asked not to do something."""
 STEP = 0.05
 """Amounts are told to this."""
@@ -144,7 +144,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
         self.out_norm = nn.LayerNorm(width)
         self.asks = nn.Linear(width, len(WISHES))
         self.amount = nn.Linear(width, len(WISHES))
-        nn.init.normal_(self.letters.weight, std=0.3)
+        nn.init.normal_(self.letters.weight[1:], std=0.3)  # the first one stands for none, and is zero
         nn.init.constant_(self.asks.bias, -4.0)  # most words ask for nothing
 
     def forward(self, grams: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -271,20 +271,21 @@ def read_ranges(text: str) -> list[tuple[float, float, str]]:
     """
     marks = list(_RANGE.finditer(text))
     parts = [(0.0, math.inf, text[: marks[0].start()] if marks else text)]
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    stops = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, stop in zip(marks, stops, strict=False):  # without a range, nothing stops
         start = _seconds(mark[1])
         end = math.inf if mark[2] is None else _seconds(mark[2])
         if start >= end:
             raise InputError(
                 f"text: the range {mark[0].rstrip(':')!r} holds no time; give the earlier time first"
             )
-        parts.append((start, end, text[mark.end() : following.start() if following else None]))
+        parts.append((start, end, text[mark.end() : stop]))
     for _, _, part in parts:
         wrong = _LEFT_OVER.search(part)
         if wrong:
             raise InputError(
-                f"text: cannot read the range {wrong[0]!r}; write '0-5: neutral; 5-: surprised', in seconds "
-                "or minutes:seconds"
+                f"text: cannot read the range {wrong[0].rstrip(': ')!r}; write '0-5: neutral; 5-: "
+                "surprised', in seconds or minutes:seconds"
             )
     return [(start, end, part) for start, end, part in parts if words_of(part)]
 

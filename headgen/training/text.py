@@ -153,7 +153,7 @@ class TextEncoderModule(L.LightningModule):
         width: int = 48,
         layers: int = 3,
         learning_rate: float = 4e-3,
-        total: int = 1800,
+        total: int = 2400,
         dropout: float = 0.2,
         average: float = 0.99,
         texts: int = 5000,

@@ -37,6 +37,10 @@ DOUBLED = frozenset(
 """Verbs whose last letter is doubled before -ing."""
 IRREGULAR = {"have": "has", "be": "is", "do": "does", "cry": "cries", "fly": "flies", "say": "says"}
 """Third persons that are not made by -s."""
+STRAY = 0.35
+"""Share of requests with words in them that change nothing."""
+VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
+ENDINGS = ("", "", "s", "ing", "ed", "ly", "es", "er", "ion", "tely")
 HEAD = ("nod", "shake", "tilt", "posture_shift")
 """What somebody who keeps still does not do."""
 NAMES = tuple(FULL)
@@ -163,6 +167,8 @@ def request(rng: np.random.Generator) -> Example:
     if unwanted:
         order.insert(int(rng.integers(len(order) + 1)), refusal(out, unwanted, rng))
     out.text = joined(order, rng)
+    if rng.random() < STRAY:
+        out.text, out.foreign = strayed(out.text, rng), True
     if rng.random() < 0.5:
         out.text = out.text[:1].upper() + out.text[1:] + pick((".", "", "!"), rng)
     return out
@@ -176,6 +182,24 @@ def joined(parts: Sequence[str], rng: np.random.Generator) -> str:
         if rng.random() < 0.12:
             text += f" {pick(phrases.OCCASIONS, rng)}"
     return f"{pick(phrases.OCCASIONS, rng)}, {text}" if rng.random() < 0.06 else text
+
+
+def strayed(text: str, rng: np.random.Generator) -> str:
+    """A text with a few words more that change nothing: much of what people write was never met."""
+    parts = text.split(" ")
+    for _ in range(int(rng.integers(1, 4))):
+        word = pick(phrases.STRAYS, rng) if rng.random() < 0.5 else made_word(rng)
+        parts.insert(int(rng.integers(len(parts) + 1)), word)
+    return " ".join(parts)
+
+
+def made_word(rng: np.random.Generator) -> str:
+    """A word that does not exist."""
+    syllables = (
+        pick("bcdfghjklmnprstvwz", rng) + pick(VOWELS, rng) + pick(("", "n", "r", "l", "st", "ck"), rng)
+        for _ in range(int(rng.integers(1, 4)))
+    )
+    return pick(("", "", "a", "e", "in"), rng) + "".join(syllables) + pick(ENDINGS, rng)
 
 
 def attitude(out: Example, rng: np.random.Generator) -> str:
@@ -317,15 +341,8 @@ def foreign(rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         said = pick(phrases.FOREIGN, rng)
         return finite(said, rng) if rng.random() < 0.6 else gerund(said)
-    made = "".join(
-        pick("bcdfghjklmnprstvwz", rng) + pick(("a", "e", "i", "o", "u", "ai", "ea", "ou"), rng) + pick(("",
-        "n", "r", "l", "st", "ck"), rng)
-        for _ in range(int(rng.integers(1, 4)))
-    )  # fmt: skip
-    word = made + pick(("", "s", "ing", "ed", "ly", "es"), rng)
-    return pick(
-        ("{}", "a {}", "{} the head", "with {}", "{} slowly", "very {}", "and {}", "{} a lot"), rng
-    ).format(word)
+    frames = ("{}", "a {}", "{} the head", "with {}", "{} slowly", "very {}", "and {}", "{} a lot")
+    return pick(frames, rng).format(made_word(rng))
 
 
 def finite(verb: str, rng: np.random.Generator, someone: str = "", adverb: str = "") -> str:

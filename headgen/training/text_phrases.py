@@ -389,6 +389,23 @@ OCCASIONS = ("while the speaker talks", "during the conversation", "while listen
              "for a moment", "in this scene", "during this stretch", "at the same time",
              "in the video")  # fmt: skip
 """What is said besides, and asks for nothing."""
+STRAYS = (
+    "today", "maybe", "perhaps", "actually", "simply", "tomorrow", "somehow", "surely", "certainly", "indeed",
+    "well", "there", "here", "this", "that", "these", "our", "my", "his", "her", "everybody", "people",
+    "story", "words",
+    "talk", "news", "thing", "moment", "way", "like", "as", "if", "when", "because", "since", "though",
+    "about", "after",
+    "before", "own", "other", "new", "old", "good", "first", "last", "next", "whole", "would", "could",
+    "did", "done", "made",
+    "seen", "was", "were", "been", "being", "rather", "either", "else", "what", "which", "whose", "how",
+    "where", "why", "also",
+    "too", "than", "somewhere", "anybody", "anyway", "seriously", "definitely", "obviously", "if possible",
+    "thanks",
+    "thank you", "ok", "hello", "dear", "scene", "camera", "take", "film", "shot", "actor", "role", "part",
+    "line", "answer",
+    "question", "course", "for me", "of us", "in case", "with it", "on it", "from her", "by him", "at it",
+)  # fmt: skip
+"""Words that may stand anywhere, and change nothing."""
 FOREIGN = (
     "sing", "wave", "clap the hands", "drink coffee", "stand up", "dance", "jump", "speak", "whistle",
     "write a letter",
