@@ -174,7 +174,10 @@ class WanAddition:
     def of(cls, recipe: Recipe, adapter: CTMAdapter, transformer: WanTransformer3DModel) -> WanAddition:
         """A copy of what has been trained so far."""
         fresh = CTMAdapter.from_config(adapter.config)
-        fresh.load_state_dict({name: value.detach().cpu() for name, value in adapter.state_dict().items()})
+        trained = dict(adapter.named_parameters())  # of gates, training may have given a dimension to
+        with torch.no_grad():
+            for name, parameter in fresh.named_parameters():
+                parameter.copy_(trained[name].view_as(parameter))
         return cls(recipe, fresh, lora_weights(transformer))
 
     def save_pretrained(self, folder: str | Path) -> None:

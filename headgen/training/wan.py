@@ -20,7 +20,7 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from diffusers import WanTransformer3DModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import wrap
 
@@ -119,6 +119,9 @@ class WanListenerModule(L.LightningModule):
             raise InputError(
                 f"data.lead={data.lead}: this adapter looks back {adapter.history} rows; give that number"
             )
+        for attention in adapter.attentions.values():
+            for name in ("audio_gate", "motion_gate"):  # sharding knows no numbers without a dimension
+                setattr(attention, name, nn.Parameter(getattr(attention, name).detach().view(1)))
         if options.checkpointing:
             transformer.enable_gradient_checkpointing()
         for number, block in enumerate(transformer.blocks):
