@@ -83,6 +83,9 @@ COMMANDS: dict[str, Command] = {
     "bench text": Command(
         "headgen.evaluation.bench_text:bench", "measure whether listeners do what a text asks for"
     ),
+    "bench wan": Command(
+        "headgen.evaluation.wan_table:bench", "compute what a listener on the video model Wan needs"
+    ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(
         "headgen.evaluation.bench_synth:bench", "how well the face tracker knows synthetic heads"
