@@ -54,6 +54,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "reenact": Command("headgen.reenact:reenact", "make a portrait move like a driving video"),
     "listen": Command("headgen.listen:listen", "make a portrait listen to a speaker"),
+    "serve": Command("headgen.serve:serve", "a page on which a portrait listens to whoever speaks"),
     "prepare": Command("headgen.prepare:prepare", "make a training set from raw face videos"),
     "train fsrt": Command("headgen.training.cli:train", "train FSRT or fsrt-small", takes_arguments=True),
     "train listener-gen": Command(
@@ -85,6 +86,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench wan": Command(
         "headgen.evaluation.wan_table:bench", "compute what a listener on the video model Wan needs"
+    ),
+    "bench stream": Command(
+        "headgen.evaluation.bench_stream:bench", "measure how live a listener is on this machine"
     ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(

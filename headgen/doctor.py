@@ -22,6 +22,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("numba", "espeakng_loader", "pyarrow"),
     ),
     "perceptual": ("the VGG19 loss of headgen train fsrt", ("torchvision",)),
+    "serve": ("headgen serve", ("aiohttp",)),
     "studio": ("the studio (comes later)", ("gradio",)),
     "cluster": ("batches on several machines (comes later)", ("ray", "pyarrow")),
     "speech": ("wav2vec 2.0 as features of speech", ("torchaudio",)),

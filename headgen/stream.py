@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler.plan import segment_seed
 
-__all__ = ["CAMERA", "live_frames", "live_options", "stream", "stream_to_file"]
+__all__ = ["CAMERA", "check_delay", "live_frames", "live_options", "stream", "stream_to_file"]
 
 CAMERA = "camera"
 """Name of the speaker who sits before this machine's own camera and microphone."""
@@ -80,12 +80,13 @@ def live_frames(
     wishes: Sequence[Wish] = (),
     seed: int = 0,
     delay: float | None = DELAY,
+    ready: Callable[[NDArray[np.uint8]], None] | None = None,
 ) -> Generator[LiveFrame, None, None]:
     """A portrait listens to what comes of a speaker; see `headgen.listener.live.listen_live`."""
     config = engine.pipeline.adapter.config
     nobody = SpeakerTrack.unknown(0, config.audio_width, config.motion_width)
     engine.prepare(ListenJob(nobody, person, "", tuple(wishes)))
-    return listen_live(engine, pieces, partial(segment_seed, seed), delay=delay)
+    return listen_live(engine, pieces, partial(segment_seed, seed), delay=delay, ready=ready)
 
 
 def stream(
@@ -146,7 +147,7 @@ def stream(
     options, _ = live_options(
         model, frame=frame, steps=steps, chunk=chunk, guidance=guidance, precision=precision, device=device
     )
-    _check_delay(chunk, delay)
+    check_delay(chunk, delay)
     pieces = _pieces(speaker, delay is not None) if isinstance(speaker, str | Path) else speaker
     with MediaPipeTracker() as tracker:
         person = read_portrait(Path(portrait), tracker, max_size)
@@ -212,7 +213,8 @@ def _pieces(speaker: str | Path, paced: bool) -> Iterator[Piece]:
     return in_real_time(pieces) if paced else pieces
 
 
-def _check_delay(chunk: int, delay: float | None) -> None:
+def check_delay(chunk: int, delay: float | None) -> None:
+    """Raises InputError if chunks are too long for the delay, or of no length that can be made."""
     if not 1 <= chunk <= MOST_CHUNK:
         raise InputError(f"chunk={chunk} is out of range; give 1 to {MOST_CHUNK}.")
     length = chunk * FRAMES_PER_LATENT / FPS

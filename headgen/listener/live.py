@@ -71,6 +71,7 @@ def listen_live(
     seeds: Callable[[int], int],
     *,
     delay: float | None = DELAY,
+    ready: Callable[[NDArray[np.uint8]], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[LiveFrame, None, None]:
     """Pictures of a listener while somebody speaks.
@@ -81,6 +82,7 @@ def listen_live(
         seeds: the seed of each segment by its number.
         delay: seconds behind the speaker at which pictures are to be shown; quality is lowered to keep to it.
             None: everything is made as well as it can be, however long it takes, and the clock has no part.
+        ready: called with the face at rest when all is loaded, before the first piece is asked for.
         clock: seconds.
 
     Yields:
@@ -102,6 +104,8 @@ def listen_live(
         stream = LatentStream(engine, seeds)
         at_rest = engine.painter.draw(np.zeros((1, len(PARTS), CHANNELS), np.float32), engine.options.whole)
         show = _Show(engine, hands, witness, pace, clock, at_rest[0])
+        if ready is not None:
+            ready(at_rest[0])
         witness.start()
         while (rows := witness.rows()) is not None:
             show.rows += len(rows)
