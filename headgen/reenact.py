@@ -1,7 +1,8 @@
 """Reenact: one or more photographs of a person move like a driving video.
 
-    source(s), driving video -> track faces -> encode the source once -> for each chunk of driving frames:
-    retarget the landmarks, draw, place into the photograph, write
+    source(s), driving video -> track faces -> encode the source once -> draw a few moments on trial, correct
+    what deviates -> for each chunk of driving frames: retarget the landmarks, draw, place into the
+    photograph, write
 
 Nothing holds the whole video: frames wait only as long as the smoother looks ahead.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ FrameMode = Literal["full", "crop"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 _BEST_SAMPLE = 600  # driving frames looked at for the best start, at most
+_SAMPLE = 120  # driving frames among which those are chosen that are drawn on trial, at most
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,14 @@ class Engine(Protocol):
 
     def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
         """The moving source: whole photographs (H, W, 3) uint8, or crops (side, side, 3) around the head."""
+
+
+@runtime_checkable
+class CalibratedEngine(Engine, Protocol):
+    """An engine that can correct what it draws."""
+
+    def calibrate(self, samples: Sequence[NDArray]) -> None:
+        """Draws on trial, after `prepare`; `samples` are the driver's landmarks all over the video."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ def reenact(
     multiplier: float = 1.0,
     eyes: float = 1.0,
     lips: float = 1.0,
+    calibrate: bool = True,
     compare: bool = False,
     max_size: int = 1280,
     precision: Precision = "auto",
@@ -135,6 +146,8 @@ def reenact(
         multiplier: strength of the motion, 0 to 3.
         eyes: strength of eye and brow motion, 0 to 3.
         lips: strength of mouth and jaw motion, 0 to 3.
+        calibrate: draw a few moments on trial before, track them, and correct in all frames what deviates
+            from the driver (fsrt-small only); what is taken over is the same, it arrives more exactly.
         compare: write photograph, driving video and result side by side.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
         precision: arithmetic of the network; `auto` takes bfloat16 where the processor has it in hardware,
@@ -161,6 +174,8 @@ def reenact(
     with MediaPipeTracker() as tracker, VideoReader(driving) as reader:
         portraits = [read_portrait(path, tracker, max_size) for path in sources]
         reference = _best_start(reader, tracker, portraits[0], progress) if start == "best" else None
+        calibrated = calibrate and isinstance(engine, CalibratedEngine)
+        samples = _samples(reader, tracker, progress) if calibrated else []
         info = reader.info
         writer = VideoWriter(
             output,
@@ -173,7 +188,7 @@ def reenact(
             frames = 0
             whole = frame == "full"
             for shown, source_frame, moment in _rendered(
-                engine, whole, portraits, reader, tracker, reference
+                engine, whole, portraits, reader, tracker, reference, samples
             ):
                 if compare:
                     shown = side_by_side(portraits[0].image, source_frame, shown)
@@ -196,6 +211,7 @@ def reenact(
             "multiplier": multiplier,
             "eyes": eyes,
             "lips": lips,
+            "calibrate": calibrated,
             "compare": compare,
             "max_size": max_size,
             "precision": precision,
@@ -234,21 +250,38 @@ def _best_start(
     step = max(1, (reader.info.frames or 1) // _BEST_SAMPLE)
     best: DrivingFrame | None = None
     least = np.inf
+    for frame in _looked_through(reader, tracker, step, "look for the best start", progress):
+        assert frame.landmarks is not None
+        apart = float(np.square(describe(frame.landmarks) - wanted).sum())
+        if apart < least:
+            best, least = frame, apart
+    if best is None:
+        raise _no_driver(reader.path)
+    return best
+
+
+def _samples(
+    reader: VideoReader, tracker: FaceTracker, progress: ProgressCallback | None
+) -> list[NDArray[np.float64]]:
+    """The driver's landmarks (478, 3) at moments spread over the whole video."""
+    step = -(-(reader.info.frames or 1) // _SAMPLE)
+    frames = _looked_through(reader, tracker, step, "look at the driver", progress)
+    return [frame.landmarks for frame in frames if frame.landmarks is not None]
+
+
+def _looked_through(
+    reader: VideoReader, tracker: FaceTracker, step: int, stage: str, progress: ProgressCallback | None
+) -> Iterator[DrivingFrame]:
+    """Every `step`-th driving frame that shows a face, tracked but not smoothed."""
     tracker.reset()
     for item in reader:
         if item.index % step:
             continue
         track = tracker.track(item.image)
         if progress is not None:
-            progress(ProgressEvent("look for the best start", item.index + 1, reader.info.frames))
-        if track is None:
-            continue
-        apart = float(np.square(describe(track.landmarks) - wanted).sum())
-        if apart < least:
-            best, least = DrivingFrame(track.landmarks, item.image, None), apart
-    if best is None:
-        raise _no_driver(reader.path)
-    return best
+            progress(ProgressEvent(stage, item.index + 1, reader.info.frames))
+        if track is not None:
+            yield DrivingFrame(track.landmarks, item.image, None)
 
 
 def _no_driver(path: Path) -> InputError:
@@ -324,8 +357,11 @@ class _Segments:
             yield from planner.extend()
         yield from planner.finish()
 
-    def prepare(self, job: tuple[Sequence[Portrait], DrivingFrame]) -> None:
-        self.engine.prepare(*job)
+    def prepare(self, job: tuple[Sequence[Portrait], DrivingFrame, Sequence[NDArray]]) -> None:
+        portraits, reference, samples = job
+        self.engine.prepare(portraits, reference)
+        if samples and isinstance(self.engine, CalibratedEngine):
+            self.engine.calibrate(samples)
 
     def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
         frames = [self._frames.pop(k) for k in range(segment.start, segment.stop)]
@@ -349,6 +385,7 @@ def _rendered(
     reader: VideoReader,
     tracker: FaceTracker,
     reference: DrivingFrame | None,
+    samples: Sequence[NDArray],
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
     """Rendered picture, driving frame and time of every driving frame, in order.
 
@@ -362,7 +399,7 @@ def _rendered(
     start = start if first[0].crop is None else replace(start, crop=first[0].crop)
     segments = _Segments(engine, whole)
     plan = segments.plan(chain([first], followed))
-    with closing(run(plan, segments, (portraits, start))) as pictures:
+    with closing(run(plan, segments, (portraits, start, samples))) as pictures:
         for _, picture in pictures:
             yield picture, *segments.shown()
 

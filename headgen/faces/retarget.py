@@ -16,7 +16,9 @@ from scipy.spatial.transform import Rotation
 
 from headgen.errors import InputError, check_choices
 from headgen.faces import mesh
+from headgen.faces.calibrate import CONTROLS, Correction, brow_fields, controls_of, width_field
 from headgen.faces.crop import EYE_CORNERS
+from headgen.faces.motion import head_angles, head_rotation
 
 Motion = Literal["relative", "absolute"]
 Region = Literal["all", "pose", "expression", "eyes", "lips"]
@@ -28,6 +30,7 @@ _LIP_COLUMNS = (  # outer upper, inner upper, inner lower, outer lower
 _INNER_LIPS = tuple((c[1], c[2]) for c in _LIP_COLUMNS[1:6])
 _UPPER_LIP = (0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191,
               267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415)  # fmt: skip
+_MOUTH_CORNERS = (61, 76, 62, 78, 291, 306, 292, 308)
 OPEN_EYE = 0.24
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
 WIDEST_EYE = 1.3
@@ -153,7 +156,13 @@ class Retargeter:
         self._eyes = eyes * (o.region in ("all", "expression", "eyes")) * o.eyes * o.multiplier
         self._mouth = mouth * (o.region in ("all", "expression", "lips")) * o.lips * o.multiplier
         self._turn = o.multiplier if o.region in ("all", "pose") else 0.0
+        self._opening = self._opening_field(self._source)
+        self._width, self._brows = width_field(self._source), brow_fields()
         self._base = self._source if at_rest else self._start(self._source, self._identity)
+        self.correction: Correction | None = None
+        """What drawn faces need beyond what is asked for, see `headgen.faces.calibrate`."""
+        moved = [bool(v) for v in (self._turn, self._mouth.any(), self._eyes.any())]
+        self._corrected = np.repeat(moved, [3, 2, 4])
         self._lid_skin = {contour[0]: _lid_skin(contour) for contour, _, _ in mesh.EYES}
 
     def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:
@@ -168,14 +177,22 @@ class Retargeter:
             extra = mesh.opening(driver, _INNER_LIPS) - mesh.opening(frontal, _INNER_LIPS)
             if not absolute:
                 extra = max(0.0, extra)
-            up = np.zeros(len(frontal))
-            up[list(_UPPER_LIP)] = 0.35
-            half_width = 0.5 * np.linalg.norm(frontal[61] - frontal[291])
-            width = np.clip(1 - np.abs(frontal[:, 0] / half_width) ** 3, 0, 1)
-            below = frontal[:, 1] <= (frontal[13, 1] + frontal[14, 1]) / 2
-            down = self._mouth.clip(0, 1) * below * (up == 0)
-            out[:, 1] += extra * width * up - extra * down * 0.65
+            out[:, 1] += extra * self._opening
         return out
+
+    def _opening_field(self, frontal: NDArray) -> NDArray[np.float64]:
+        """Shift of each landmark (478,) upwards per unit by which the mouth opens."""
+        half_width = 0.5 * np.linalg.norm(frontal[61] - frontal[291])
+        width = np.clip(1 - np.abs(frontal[:, 0] / half_width) ** 3, 0, 1)
+        field = np.zeros(len(frontal))
+        field[list(_UPPER_LIP)] = 0.35 * width[list(_UPPER_LIP)]
+        # Shut lips are seldom a straight line: what lies below is judged by the line between them.
+        line = np.array([(frontal[c[1]] + frontal[c[2]]) / 2 for c in _LIP_COLUMNS])
+        line = line[line[:, 0].argsort()]
+        below = frontal[:, 1] <= np.interp(frontal[:, 0], line[:, 0], line[:, 1])
+        below[[*_UPPER_LIP, *_MOUTH_CORNERS]] = False
+        field -= 0.65 * self._mouth.clip(0, 1) * below
+        return field
 
     def _mouth_share(self, change: NDArray) -> float:
         """How much of a change of lips and jaw a mouth has room for, 0 to 1.
@@ -191,14 +208,20 @@ class Retargeter:
         wanted = float(soft_limit(wanted, FREE_MOUTH, WIDEST_MOUTH))
         return float(np.clip((wanted - own) / opened, 0, 1))
 
-    def _lids(self, out: NDArray, driver: NDArray) -> None:
+    def _lids(self, out: NDArray, driver: NDArray, gain: float, more: tuple[float, float]) -> None:
         """Opens the lids of a frontal face in place as far as the driver's are.
 
         How far an eye is open is counted from the driver's own open eye.  That is the reference frame's,
         unless it catches the driver blinking or looking down: relative motion alone would tear the source's
         eyes open afterwards.  Skin close by goes with the lids.
+
+        Args:
+            out: (478, 3), changed.
+            driver: (478, 3) the driver's frontal face.
+            gain: strength with which lids close.
+            more: lid gap over eye width that comes on top, right and left.
         """
-        for contour, _, pairs in mesh.EYES:
+        for (contour, _, pairs), extra in zip(mesh.EYES, more, strict=True):
             now, first = (_openness(f, contour, pairs) for f in (driver, self._reference.frontal))
             if self.options.motion == "absolute":
                 full = max(_openness(self._source, contour, pairs), 1e-6)
@@ -206,11 +229,14 @@ class Retargeter:
                 full = max(first, OPEN_EYE)
             ratio = now / full
             if ratio < 1:
-                ratio = max(0.0, 1 - LID_GAIN * (1 - ratio))
+                ratio = max(0.0, 1 - gain * (1 - ratio))
             else:
                 ratio = float(soft_limit(ratio, 1.0, WIDEST_EYE))
             strength = float(self._eyes[list(contour)].mean())
             ratio = max(0.0, 1 + strength * (ratio - 1))
+            own = max(_openness(self._base, contour, pairs), 1e-6)
+            # Asked for wider than in the photograph, eyes are drawn no wider, if not narrower.
+            ratio = float(np.clip(ratio + extra / own, 0, max(ratio, 1)))
             edge = list(contour)
             lids = self._base.copy()
             _scale_lids(lids, contour, ratio)
@@ -219,17 +245,27 @@ class Retargeter:
             out += share[:, None] * (moved[nearest] - (out - self._base))
             out[edge] = lids[edge]
 
-    def expression(self, landmarks: NDArray) -> tuple[NDArray[np.float64], mesh.Pose]:
-        """The source's frontal face (478, 3) with the driver's expression, and the driver's pose."""
-        pose = mesh.fit_pose(landmarks, self._identity)
-        change = pose.frontal - self._reference.frontal
-        lip_change = change * LIP_GAIN * self._mouth[:, None]
+    def _expression(self, driver: NDArray, gains: bool, more: NDArray) -> NDArray[np.float64]:
+        """The source's frontal face (478, 3) with the expression of the driver's.
+
+        Args:
+            driver: (478, 3) the driver's frontal face.
+            gains: whether to overdo what is drawn too weakly.
+            more: (K,) what comes on top, see `CONTROLS`.
+        """
+        lip_gain, lid_gain = (LIP_GAIN, LID_GAIN) if gains else (1.0, 1.0)
+        change = driver - self._reference.frontal
+        lip_change = change * lip_gain * self._mouth[:, None]
         out = np.asarray(self._base + self._mouth_share(lip_change) * lip_change, np.float64)
         # The eyes' corners stay on the skull: brows and irises move relative to them.
         eye_change = (change - change[list(EYE_CORNERS)].mean(0)) * self._eyes[:, None]
         out += eye_change
+        opened, wider, left_eye, right_eye, left_brow, right_brow = more[3:]
+        opened = min(opened, max(0.0, WIDEST_MOUTH - mesh.opening(out, _INNER_LIPS)))
+        out[:, 1] += opened * self._opening + left_brow * self._brows[0] + right_brow * self._brows[1]
+        out[:, 0] += wider * self._width
         if self._eyes.any():
-            self._lids(out, pose.frontal)
+            self._lids(out, driver, lid_gain, (right_eye, left_eye))
         for contour, iris, _ in mesh.EYES:
             width, their_width = (
                 float(np.linalg.norm(f[contour[0]] - f[contour[8]]))
@@ -242,21 +278,42 @@ class Retargeter:
             if cross > 0:
                 out[[up, outer_up], 1] += cross / 2
                 out[[low, outer_low], 1] -= cross / 2
-        return out, pose
+        return out
 
-    def __call__(self, landmarks: NDArray) -> NDArray[np.float64]:
-        """Target landmarks (478, 3) in the source's pixels for one driving frame (478, 3)."""
-        frontal, pose = self.expression(landmarks)
-        source, reference = self._source_pose, self._reference
+    def _rotation(self, driver: NDArray) -> NDArray[np.float64]:
+        """The source's head pose (3, 3) for the driver's."""
         if self.options.motion == "absolute":
-            turned = pose.rotation if self._turn else source.rotation
+            turned = driver if self._turn else self._source_pose.rotation
             if self._turn not in (0.0, 1.0):
                 turned = Rotation.from_rotvec(
                     self._turn * Rotation.from_matrix(turned).as_rotvec()
                 ).as_matrix()
-        else:
-            step = Rotation.from_matrix(pose.rotation @ reference.rotation.T).as_rotvec()
-            turned = Rotation.from_rotvec(self._turn * step).as_matrix() @ source.rotation
+            return turned
+        step = Rotation.from_matrix(driver @ self._reference.rotation.T).as_rotvec()
+        return Rotation.from_rotvec(self._turn * step).as_matrix() @ self._source_pose.rotation
+
+    def _wanted(self, pose: mesh.Pose) -> NDArray[np.float64]:
+        frontal = self._expression(pose.frontal, False, np.zeros(len(CONTROLS)))
+        return controls_of(mesh.Pose(self._rotation(pose.rotation), 1.0, np.zeros(3), frontal))
+
+    def wanted(self, landmarks: NDArray) -> NDArray[np.float64]:
+        """What a driving frame (478, 3) asks for, as controls (K,): how the drawn face should be tracked."""
+        return self._wanted(mesh.fit_pose(landmarks, self._identity))
+
+    def shown(self, landmarks: NDArray) -> NDArray[np.float64]:
+        """The controls (K,) of landmarks (478, 3) that were tracked in a picture of the source."""
+        return controls_of(mesh.fit_pose(landmarks, self._source))
+
+    def __call__(self, landmarks: NDArray) -> NDArray[np.float64]:
+        """Target landmarks (478, 3) in the source's pixels for one driving frame (478, 3)."""
+        pose = mesh.fit_pose(landmarks, self._identity)
+        more = np.zeros(len(CONTROLS))
+        if self.correction is not None:
+            more = self.correction(self._wanted(pose)) * self._corrected
+        frontal, turned = self._expression(pose.frontal, True, more), self._rotation(pose.rotation)
+        if more[:3].any():
+            turned = head_rotation(head_angles(turned) + more[:3])
+        source, reference = self._source_pose, self._reference
         zoom = np.clip((pose.scale / reference.scale) ** self._turn, 1 / _ZOOM_LIMIT, _ZOOM_LIMIT)
         shift = (pose.translation - reference.translation) * (source.scale / reference.scale) * self._turn
         return mesh.Pose(turned, source.scale * zoom, source.translation + shift, frontal).project(frontal)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headgen.faces.calibrate import CONTROLS, PROBES, Correction, calibrate, spread
 from headgen.faces.framing import Framing
 from headgen.faces.retarget import Retargeter, RetargetOptions
+from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.fsrt.full_engine import EnginePrecision
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
@@ -21,8 +26,10 @@ if TYPE_CHECKING:
     from headgen.faces.portrait import Portrait
     from headgen.reenact import DrivingFrame, Engine
 
+logger = logging.getLogger(__name__)
 
 MOST_THREADS = 8  # tracking, in one thread, cannot feed more
+_LOOKS = 3  # at a drawn picture, until its landmarks settle
 
 
 class SmallReenactment:
@@ -48,6 +55,41 @@ class SmallReenactment:
         assert reference.landmarks is not None
         self._retarget = Retargeter(first.landmarks, reference.landmarks, self.options)
         self._framing = Framing(first.landmarks, first.image.shape)
+
+    def calibrate(self, samples: Sequence[NDArray]) -> None:
+        """Learns what deviates in the picture from what is asked for, and corrects it from now on.
+
+        Args:
+            samples: (478, 3) each, the driver's landmarks at moments spread over the video.
+        """
+        retarget = self._retarget
+        wanted = np.stack([retarget.wanted(landmarks) for landmarks in samples])
+        probes = spread(wanted, PROBES)
+        with MediaPipeTracker(mirror=True) as tracker:
+            # The tracker sees a crop otherwise than the whole photograph: that is no deviation.
+            own = self._shown(tracker, [self.engine.landmarks]) - retarget.shown(self.engine.landmarks)
+
+            def show(correction: Correction | None) -> NDArray[np.float64]:
+                retarget.correction = correction
+                return self._shown(tracker, [retarget(samples[k]) for k in probes]) - own
+
+            retarget.correction = calibrate(wanted[probes], show)
+        if retarget.correction is None:
+            logger.warning("no face was found in the pictures drawn on trial; motion is not corrected")
+
+    def _shown(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> NDArray[np.float64]:
+        """Controls (P, K) of the faces drawn for targets (478, 3) each; NaN where none is found."""
+        near = [self._framing.part(target)[0] for target in targets]
+        chunks = [near[k : k + self.chunk] for k in range(0, len(near), self.chunk)]
+        with ThreadPoolExecutor(self.parallel) as pool:
+            pictures = list(chain.from_iterable(pool.map(self.engine.render, chunks)))
+        rows = np.full((len(targets), len(CONTROLS)), np.nan)
+        for k, picture in enumerate(pictures):
+            for _ in range(_LOOKS):
+                track = tracker.track(picture)
+            if track is not None:
+                rows[k] = self._retarget.shown(track.landmarks)
+        return rows
 
     def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
         """The source with the frames' motion; at rest where there is no motion yet."""

@@ -1,0 +1,155 @@
+"""What a model draws against what it was asked to draw: measured on a few pictures, corrected in all others.
+
+A drawn face is not quite the face that was asked for: on one portrait the head is tracked as turned further
+than it was told to, on another the mouth stays narrower.  The deviation differs from portrait to portrait and
+with the pose, but for one portrait it is a steady function of what is asked for.  So it is measured before
+the first frame: a few moments of the driver are drawn and tracked like the driver was, and the deviation at
+all other moments is interpolated between theirs.
+
+Our design: the paper draws what its key points say and never looks at the result.  The correction is a
+function of the face that is asked for, not of time: it is smooth where the motion is, and frames may be drawn
+in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen.faces import mesh
+from headgen.faces.motion import MOTION_NAMES, motion_of_pose
+
+CONTROLS = (
+    "yaw", "pitch", "roll", "mouth_open", "mouth_width", "eye_left", "eye_right", "brow_left", "brow_right",
+)  # fmt: skip
+"""What is corrected, with the units of `headgen.faces.motion.MOTION_NAMES`."""
+SCALE = np.array([4, 4, 4, 0.05, 0.04, 0.08, 0.08, 0.03, 0.03])
+"""A lively motion of each control: what counts as equally far between two faces."""
+LIMIT = 2.5
+"""Largest correction, in units of `SCALE`."""
+PROBES = 16
+"""Moments of the driver that are drawn beforehand."""
+ROUNDS = 3
+"""Times they are drawn: first as asked for, then with what the times before have taught."""
+_REACH = 3.0  # distance, in units of `SCALE`, over which a deviation says something about its neighbours'
+_NOISE = 0.4  # of a measured deviation, likewise
+RESPONSE = np.array([0.8, 0.75, 0.95, 0.8, 0.6, 0.4, 0.4, 0.6, 0.6])
+"""How much of what is added arrives in the picture, as a rule; median of four portraits."""
+_TRUST = 2.0  # weight of that rule against what is measured, in probes that `SCALE` was added to
+_CAUTION = 0.1  # keeps controls that hardly answer from being driven far
+_WORTH = 0.92  # share that may be left of a control's deviation, as a root, or it is left alone
+_COLUMNS = [MOTION_NAMES.index(name) for name in CONTROLS]
+
+
+def controls_of(pose: mesh.Pose) -> NDArray[np.float64]:
+    """The controls (K,) of a fitted face."""
+    return motion_of_pose(pose)[_COLUMNS]
+
+
+def spread(states: NDArray, count: int) -> list[int]:
+    """Indices of up to `count` states (S, K) that lie as far apart as can be, the first one first."""
+    points = states / SCALE
+    chosen, apart = [0], np.full(len(points), np.inf)
+    while len(chosen) < min(count, len(points)):
+        apart = np.minimum(apart, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        if apart.max() == 0:
+            break
+        chosen.append(int(apart.argmax()))
+    return chosen
+
+
+class Correction:
+    """What to add to the controls of a face that is asked for, so that it is the face that is drawn.
+
+    Kernel ridge regression: near the probes it is what they taught, far from all of them it fades to nothing.
+
+    Args:
+        states: (P, K) controls that were asked for.
+        values: (P, K) what is to be added at each.
+    """
+
+    def __init__(self, states: NDArray, values: NDArray) -> None:
+        self._states = states / SCALE
+        kernel = self._kernel(self._states) + _NOISE**2 * np.eye(len(states))
+        self._weights = np.linalg.solve(kernel, values / SCALE)
+
+    def _kernel(self, points: NDArray) -> NDArray[np.float64]:
+        apart = np.square(points[:, None] - self._states).sum(-1)
+        return np.exp(-0.5 * apart / _REACH**2)
+
+    def __call__(self, state: NDArray) -> NDArray[np.float64]:
+        """What to add (K,) to a state (K,)."""
+        value = (self._kernel(state[None] / SCALE) @ self._weights)[0]
+        return LIMIT * np.tanh(value / LIMIT) * SCALE
+
+
+def calibrate(states: NDArray, show: Callable[[Correction | None], NDArray]) -> Correction | None:
+    """Learns a correction from what is drawn.
+
+    Newton's method with a response that is learnt on the way, since what is added arrives in part only, on
+    each portrait another part; what made a probe worse is taken back and tried more gently.  Controls that
+    do not answer, as brows under a hat, are left alone.
+
+    Args:
+        states: (P, K) controls of the probes, as they are asked for.
+        show: draws all probes with a correction and measures their controls (P, K); NaN where no face was
+            found in the picture.
+
+    Returns:
+        The correction, or None if no face was found in any picture.
+    """
+    first = (show(None) - states) / SCALE
+    found = np.isfinite(first).all(1)
+    if not found.any():
+        return None
+    added, apart = np.zeros_like(first), first  # the best so far
+    trust, response = np.ones_like(first), RESPONSE
+    for _ in range(ROUNDS - 1):
+        wanted = added + trust * _step(apart, response)
+        correction = Correction(states[found], (wanted * SCALE)[found])
+        now = (show(correction) - states) / SCALE
+        tried = np.stack([correction(state) for state in states]) / SCALE
+        seen = found & np.isfinite(now).all(1)
+        response = _response(tried[seen], (now - first)[seen])
+        better = np.abs(now) < np.abs(apart)
+        added, apart = np.where(better, tried, added), np.where(better, now, apart)
+        trust = np.where(better, 1, trust / 2)
+    # Of square roots, because single probes may ask for what the model cannot draw.
+    before, after = (np.sqrt(np.abs(v[seen])).mean(0) for v in (first, now))
+    values = (added + better * _step(apart, response)) * (after < _WORTH * before)
+    return Correction(states[found], (values * SCALE)[found])
+
+
+def _response(added: NDArray, moved: NDArray) -> NDArray[np.float64]:
+    """Share (K,) of what was added (P, K) that moved anything (P, K); the rule where nothing was added."""
+    weight = np.square(added).sum(0)
+    return np.clip(((added * moved).sum(0) + _TRUST * RESPONSE) / (weight + _TRUST), 0, 1)
+
+
+def _step(apart: NDArray, response: NDArray) -> NDArray[np.float64]:
+    """What to add (P, K) to what ended so far off (P, K), cautiously where little arrives."""
+    return -apart * response / (response**2 + _CAUTION)
+
+
+def _near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float64]:
+    """How close each landmark (478,) of the mean face lies to some of them, 1 to 0."""
+    face = mesh.mean_face().astype(np.float64)
+    gap = np.linalg.norm(face[:, None, :2] - face[None, list(loop), :2], axis=2).min(1)
+    return np.clip((outer - gap) / (outer - inner), 0, 1)
+
+
+def width_field(frontal: NDArray) -> NDArray[np.float64]:
+    """Shift of each landmark (478,) to the right per unit by which the mouth becomes wider."""
+    middle, half = (frontal[61, 0] + frontal[291, 0]) / 2, abs(frontal[291, 0] - frontal[61, 0]) / 2
+    return 0.5 * np.clip((frontal[:, 0] - middle) / half, -1, 1) * _near(mesh.LIPS_OUTER, 0.02, 0.25)
+
+
+def brow_fields() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shift of each landmark (478,) upwards per unit by which the left and the right brow rise."""
+    lids = _near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.0, 0.1)
+    left, right = (_near(brow, 0.06, 0.25) * (1 - lids) for brow in (mesh.BROW_LEFT, mesh.BROW_RIGHT))
+    irises = [*mesh.IRIS_LEFT, *mesh.IRIS_RIGHT]
+    left[irises] = right[irises] = 0
+    return left, right
