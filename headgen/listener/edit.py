@@ -36,10 +36,21 @@ from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCod
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 
-__all__ = ["ListenerEditor", "bridge", "cross_fade", "ease", "frames_of", "latents_of", "same_latents"]
+__all__ = [
+    "ListenerEditor",
+    "bridge",
+    "cross_fade",
+    "ease",
+    "frames_of",
+    "latents_of",
+    "preconditioning",
+    "same_latents",
+]
 
-STRENGTH, STEPS = 0.35, 4
+STRENGTH, STEPS = 0.3, 4
 """Noise that a join is given, and denoising steps."""
+SPREAD = 0.5
+"""Root mean square of clean latents relative to their bridge."""
 OUTER = 5
 """Latent frames that are read on each side of a join (0.8 s)."""
 BLINKING = [k for k, name in enumerate(PARTS) if name.startswith(("brow", "eye"))]
@@ -152,7 +163,9 @@ class ListenerEditor(DiffusionPipeline):
         for timestep, share in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
             share = share.to(device)
             sigma = (share * strength * is_inner).expand(batch, -1)
-            clean = self.transformer(x, sigma, context, adapter=self.adapter, speaker=speaker)
+            found = self.transformer(x, sigma, context, adapter=self.adapter, speaker=speaker)
+            kept, learnt = preconditioning(sigma)
+            clean = kept * x + learnt * found
             x = scheduler.step(mask * (x - clean) / share, timestep, x).prev_sample
         made = (x.cpu() + level).float()
         self.maybe_free_model_hooks()
@@ -238,6 +251,24 @@ class ListenerEditor(DiffusionPipeline):
 def same_latents(one: WarpCodec, other: WarpCodec) -> bool:
     """Whether two codecs' latents mean the same; half precision makes no difference."""
     return torch.allclose(one.basis.float().cpu(), other.basis.float().cpu(), rtol=0.01, atol=1e-4)
+
+
+def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of noisy latents and of the network's answer in the clean ones.
+
+    The first is the best guess that is linear, the second the size of its error, so that the network's answer
+    is of the same size at all noise levels and a join is kept where there is little noise (Karras et al.,
+    EDM, 2022, section 5, for the straight paths of flow matching).
+
+    Args:
+        sigma: (B, F) noise levels, 0 to 1.
+
+    Returns:
+        (B, F, 1, 1) each.
+    """
+    sigma = sigma[..., None, None]
+    variance = ((1 - sigma) * SPREAD).square() + sigma.square()
+    return (1 - sigma) * SPREAD**2 / variance, sigma * SPREAD / variance.sqrt()
 
 
 def ease(frames: int, start: int, stop: int) -> NDArray[np.float32]:

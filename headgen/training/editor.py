@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from headgen.errors import InputError
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
 from headgen.listener.adapter import CTMAdapter
-from headgen.listener.edit import ListenerEditor, bridge, latents_of
+from headgen.listener.edit import ListenerEditor, bridge, latents_of, preconditioning
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
 from headgen.listener.transformer import ListenerTransformer
 from headgen.listening import clip_names, read_clip
@@ -45,8 +45,8 @@ LEAST_STRENGTH, WHOLE_NOISE = 0.15, 0.1
 """Least noise that a path begins with (most have little); and how often that is noise alone."""
 BEGINNINGS = 0.35
 """How often a path is trained on at its very beginning, which decides most."""
-SHARPEST = 0.3
-"""Noise level below which errors do not count more."""
+SHARPEST = 0.1
+"""Size of a linear guess's error below which errors do not count more."""
 
 
 class SyntheticJoins(Dataset[Batch]):
@@ -197,7 +197,7 @@ class ListenerEditModule(L.LightningModule):
         window: int = 16,
         learning_rate: float = 3e-3,
         warmup: int = 50,
-        total: int = 1200,
+        total: int = 1500,
         withhold: float = 0.2,
         steadiness: float = 2.0,
         gates: float = 0.3,
@@ -282,8 +282,9 @@ class ListenerEditModule(L.LightningModule):
             adapter=model["adapter"],
             speaker=speaker,
         )
-        error = mask * (found - clean)
-        weight = 1 / (share * strength).clamp(min=SHARPEST)[..., None, None]
+        kept, learnt = preconditioning(sigma)
+        error = mask * (kept * path + learnt * found - clean)
+        weight = 1 / preconditioning(share * strength)[1].clamp(min=SHARPEST)
         weight = weight / weight.mean()
         count = mask.float().mean()
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)

@@ -12,7 +12,16 @@ from tiny_listener import made_up_motion, made_up_speaker, portrait, tiny_codec,
 
 from headgen import hub
 from headgen.listener.adapter import CTMAdapter
-from headgen.listener.edit import ListenerEditor, bridge, ease, frames_of, latents_of, same_latents
+from headgen.listener.edit import (
+    SPREAD,
+    ListenerEditor,
+    bridge,
+    ease,
+    frames_of,
+    latents_of,
+    preconditioning,
+    same_latents,
+)
 from headgen.listener.engine import LatentEngine, load_editor
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, places
 from headgen.listener.track import joined
@@ -144,6 +153,17 @@ def test_two_videos_are_joined_and_only_the_join_is_new(editor, video):
     assert (made[10:12] != left[10:]).any() and (made[12:14] != right[:2]).any()
     with pytest.raises(ValueError, match="must stay"):
         editor.refine_join(left, right[:4], 4)
+
+
+def test_with_little_noise_a_join_stays_as_it_is():
+    kept, learnt = preconditioning(torch.tensor([[0.0, 0.1, 1.0]]))
+    assert kept.flatten()[0] == 1 and learnt.flatten()[0] == 0 and kept.flatten()[2] == 0
+    # The best linear guess: what is left of its error is smaller than the noise.
+    clean, noise = (torch.randn(100_000, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    clean = SPREAD * clean
+    error = kept.flatten()[1] * (0.9 * clean + 0.1 * noise) - clean
+    assert error.std().item() == pytest.approx(learnt.flatten()[1].item(), rel=0.02)
+    assert error.std() < 0.11
 
 
 def test_a_bridge_leads_from_one_side_to_the_other_and_passes_blinks_by():
