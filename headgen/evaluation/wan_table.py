@@ -315,8 +315,8 @@ def trace(
 
 
 def decoding(vae: AutoencoderKLWan, size: int, batch: int) -> None:
-    """Decodes the first two latent frames of a video; further ones take as much as the second."""
-    latents = torch.empty(batch, vae.config.z_dim, 2, size // 8, size // 8, device=vae.device)
+    """Decodes the first three latent frames of a video; further ones take as much as the third."""
+    latents = torch.empty(batch, vae.config.z_dim, 3, size // 8, size // 8, device=vae.device)
     with torch.no_grad():
         for _ in decode_blocks(vae, latents.split(1, dim=2)):
             pass
