@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headgen.doctor import doctor as doctor
+    from headgen.join import join as join
     from headgen.listen import listen as listen
     from headgen.prepare import prepare as prepare
     from headgen.reenact import reenact as reenact
@@ -24,6 +25,7 @@ _EXPORTS = {
     "reenact": "headgen.reenact",
     "listen": "headgen.listen",
     "stream": "headgen.stream",
+    "join": "headgen.join",
     "prepare": "headgen.prepare",
     "doctor": "headgen.doctor",
     "HeadgenError": "headgen.errors",

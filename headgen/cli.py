@@ -41,7 +41,8 @@ class Command:
     Args:
         target: function to call, "module:name".
         help: what it does, one line.
-        positional: name of a parameter that is given without its option ("weights fetch NAME").
+        positional: name of a parameter that is given without its option ("weights fetch NAME"); a list takes
+            one word or more.
         takes_arguments: the function parses the command line itself; it gets the list of arguments.
     """
 
@@ -54,6 +55,9 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "reenact": Command("headgen.reenact:reenact", "make a portrait move like a driving video"),
     "listen": Command("headgen.listen:listen", "make a portrait listen to a speaker"),
+    "join": Command(
+        "headgen.join:join", "join head videos of one person without a seam", positional="videos"
+    ),
     "serve": Command("headgen.serve:serve", "a page on which a portrait listens to whoever speaks"),
     "prepare": Command("headgen.prepare:prepare", "make a training set from raw face videos"),
     "train fsrt": Command("headgen.training.cli:train", "train FSRT or fsrt-small", takes_arguments=True),
@@ -247,8 +251,12 @@ def _parse(
     skipped: set[str | int] = {key for key in parameters if key in ("progress", command.positional)}
     if command.positional:
         optional = parameters[command.positional].default is not inspect.Parameter.empty
+        several = get_origin(hints[command.positional]) is list
         parser.add_argument(
-            command.positional, nargs="?" if optional else None, type=str, help="name of the model"
+            command.positional,
+            nargs="+" if several else "?" if optional else None,
+            type=str,
+            help="files, in order" if several else "name of the model",
         )
     parser.add_function_arguments(function, skip=skipped)
     _tidy_help(parser, command)

@@ -1,4 +1,4 @@
-"""Sound of any file as a stream of mono samples at a wanted rate, in step with the pictures."""
+"""Sound of any file as a stream of samples at a wanted rate, in step with the pictures."""
 
 from __future__ import annotations
 
@@ -44,15 +44,18 @@ class SoundReader:
         rate: samples per second.
         start: seconds on the clock of the file at which sample 0 lies: earlier sound is left out, silence
             fills up until later sound begins. None: where the sound begins.
+        stereo: left and right channel; otherwise the mean of all channels.
     """
 
-    def __init__(self, path: str | Path, rate: int, start: Fraction | None = None) -> None:
-        self.path, self.rate, self.start = Path(path), rate, start
+    def __init__(
+        self, path: str | Path, rate: int, start: Fraction | None = None, *, stereo: bool = False
+    ) -> None:
+        self.path, self.rate, self.start, self.stereo = Path(path), rate, start, stereo
         self.begins = 0
         """Samples of silence before the sound; known with the first block."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Blocks (N,) float32 from -1 to 1.
+        """Blocks (N,) float32 from -1 to 1, (N, 2) for stereo.
 
         Raises:
             InputError: the file cannot be opened, has no sound, or ends where it should not.
@@ -95,7 +98,7 @@ class SoundReader:
             nonlocal given, surplus
             assert resampler is not None
             for block in resampler.resample(frame):
-                samples = _mixed(block)
+                samples = _mixed(block, self.stereo)
                 left, surplus = samples[surplus:], max(0, surplus - len(samples))
                 given += len(left)
                 if len(left):
@@ -118,7 +121,7 @@ class SoundReader:
                 if kind is None:
                     self.begins = max(0, place)
                 if place > given:
-                    yield np.zeros(place - given, np.float32)
+                    yield np.zeros((place - given, 2) if self.stereo else place - given, np.float32)
                     given = place
                 kind, end = found, time
             end += Fraction(frame.samples, frame.sample_rate)
@@ -127,9 +130,13 @@ class SoundReader:
             yield from resampled(None)
 
 
-def _mixed(block: av.AudioFrame) -> np.ndarray:
+def _mixed(block: av.AudioFrame, stereo: bool) -> np.ndarray:
     """(N,) mean of the channels: FFmpeg's own mix to mono is 3 dB louder than its channels.
 
-    Files of floating-point samples may hold anything.
+    In stereo, (N, 2): two channels stay as they are, of another number both sides have the mean. Files of
+    floating-point samples may hold anything.
     """
-    return np.clip(np.nan_to_num(block.to_ndarray().mean(0)), -1, 1).astype(np.float32)
+    channels = np.clip(np.nan_to_num(block.to_ndarray()), -1, 1).astype(np.float32)
+    if not stereo:
+        return channels.mean(0)
+    return (channels if len(channels) == 2 else np.tile(channels.mean(0), (2, 1))).T

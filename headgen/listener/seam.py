@@ -1,0 +1,346 @@
+"""The join of two videos of one person: how the face moves across it, and what that looks like.
+
+The motion is told in warp latents and rewritten by Edit (`headgen.listener.edit`). Pictures are those of the
+two videos, each moved by fsrt-small from what its face does to what it shall do; across the join they are
+dissolved into each other while both show the same pose, so that nothing shows twice.
+
+Our design throughout; how DiTaiListener-Edit draws is not published. Every frame is drawn from the real frame
+of its own time, not from one portrait: hair, shoulders and ground go on moving, and the further a frame is
+from the join, the less has to be moved at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+
+from headgen.faces import mesh
+from headgen.faces.framing import Framing
+from headgen.faces.motion import head_angles, head_rotation
+from headgen.faces.smoothing import smooth_track
+from headgen.fsrt.small_engine import SmallEngine
+from headgen.listener.edit import OUTER, ListenerEditor, ease, latents_of
+from headgen.listener.latents import (
+    CHANNELS,
+    FRAMES_PER_LATENT,
+    FaceMotion,
+    motion_of_landmarks,
+)
+from headgen.listener.track import FPS, SpeakerTrack
+
+__all__ = ["MOST_INNER", "Seam", "SeamPainter", "Side", "dissolve", "fill_gaps", "shape_distance"]
+
+MOST_INNER = 8
+"""Latent frames that are rewritten around a join, at most."""
+DISSOLVE = 0.2
+"""Seconds on each side of a join over which pictures are dissolved; colours take the whole window."""
+COLOUR_REACH = 0.06
+"""Of the longer side: what is coarser than this counts as a difference of colour and light."""
+STILL, MOVED = 0.002, 0.012
+"""Of the outer-eye distance: a frame whose face is to move by less than this stays as it is, and from this on
+it is drawn altogether."""
+MOST_GAIN = 1.5
+"""How far fine detail that a dissolve weakens is strengthened."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Frames of one video near a join.
+
+    Attributes:
+        first: number of the first frame; frame 0 is the first after the join, frame -1 the last before it.
+        frames: (H, W, 3) uint8 each.
+        landmarks: (T, 478, 3) in pixels.
+    """
+
+    first: int
+    frames: Sequence[NDArray[np.uint8]]
+    landmarks: NDArray[np.float32]
+
+    def nearest(self, number: int) -> int:
+        """Place in `frames` of the frame of that number, or of the nearest one there is."""
+        return min(max(number - self.first, 0), len(self.frames) - 1)
+
+
+def fill_gaps(landmarks: Sequence[NDArray | None]) -> NDArray[np.float32] | None:
+    """Smoothed landmarks (T, 478, 3) of tracked ones; None if fewer than half of the frames show a face.
+
+    Frames without a face lie on a straight line between those around them.
+    """
+    seen = [k for k, one in enumerate(landmarks) if one is not None]
+    if 2 * len(seen) < max(1, len(landmarks)):
+        return None
+    known = np.stack([landmarks[k] for k in seen]).astype(np.float64)
+    flat = known.reshape(len(seen), -1)
+    places = np.interp(np.arange(len(landmarks)), seen, np.arange(len(seen)))
+    low = np.floor(places).astype(int)
+    share = (places - low)[:, None]
+    high = np.minimum(low + 1, len(seen) - 1)
+    full = (1 - share) * flat[low] + share * flat[high]
+    return smooth_track(full.reshape(len(landmarks), *known.shape[1:]).astype(np.float32))
+
+
+def shape_distance(left: NDArray, right: NDArray) -> float:
+    """How different two faces are built: root mean square over rigid points, in outer-eye distances.
+
+    Args:
+        left: (T, 478, 3) landmarks.
+        right: (N, 478, 3) landmarks.
+    """
+    shapes = []
+    for landmarks in (left, right):
+        frontal = np.median([mesh.fit_pose(one).frontal for one in landmarks], 0)
+        shapes.append(frontal[list(mesh.RIGID)])
+    return float(np.sqrt(np.square(shapes[0] - shapes[1]).sum(-1).mean()))
+
+
+class Seam:
+    """The motion of a face across a join.
+
+    Args:
+        left: the video before the join.
+        right: the video after it.
+        fps: frames per second of both.
+        inner: latent frames to be rewritten, half of them on each side of the join.
+        outer: latent frames to be read on each side of those, at most.
+    """
+
+    def __init__(self, left: Side, right: Side, fps: Fraction, inner: int, outer: int = OUTER) -> None:
+        self.left, self.right, self.fps = left, right, float(fps)
+        half = inner * FRAMES_PER_LATENT // 2
+        self.half = half / FPS
+        """Seconds that are rewritten on each side."""
+        rooms = -left.first, right.first + len(right.frames)
+        around = [
+            min(outer, OUTER, (int(room * FPS / self.fps + 1e-6) - half) // FRAMES_PER_LATENT)
+            for room in rooms
+        ]
+        if min(around) < 1:
+            raise ValueError(
+                f"{rooms} frames on the sides of a join: too few to rewrite {inner} latent frames"
+            )
+        self.inner = slice(around[0], around[0] + inner)
+        begin = -half - around[0] * FRAMES_PER_LATENT
+        self.rows = np.arange(begin, half + around[1] * FRAMES_PER_LATENT) / FPS
+        """(T,) seconds of the rows of latents; 0 is the first frame after the join."""
+        self.rest = self._resting()
+        self._own = mesh.fit_pose(self.rest)
+        self._first = mesh.fit_pose(self.rest, self._own.frontal)
+        self._unit = float(np.linalg.norm(self._own.frontal[33] - self._own.frontal[263]))
+        self.motions = [motion_of_landmarks(side.landmarks, self.rest) for side in (left, right)]
+
+    def _resting(self) -> NDArray[np.float64]:
+        """Landmarks (478, 3) of the person at rest: what both sides are like in the median."""
+        poses = [mesh.fit_pose(one) for side in (self.left, self.right) for one in side.landmarks]
+        frontal = np.median([p.frontal for p in poses], 0)
+        turn = head_rotation(np.median([head_angles(p.rotation) for p in poses], 0))
+        place = np.median([p.translation for p in poses], 0)
+        return mesh.Pose(turn, float(np.median([p.scale for p in poses])), place, frontal).project(frontal)
+
+    def numbers(self) -> range:
+        """Numbers of the video frames that are rewritten."""
+        most = int(np.ceil(self.half * self.fps - 1e-6))
+        least = int(np.ceil(-self.half * self.fps - 1e-6))
+        return range(max(least, self.left.first), min(most, self.right.first + len(self.right.frames)))
+
+    def given(self, which: int, moments: NDArray[np.float64]) -> FaceMotion:
+        """Motion of the left (0) or right (1) video at some seconds; beyond its end its last frame stays."""
+        side, motion = (self.left, self.right)[which], self.motions[which]
+        times = (np.arange(len(motion)) + side.first) / self.fps
+        places = np.interp(moments, times, np.arange(len(motion)))
+        return _between(motion, places)
+
+    def path(
+        self,
+        editor: ListenerEditor,
+        speaker: SpeakerTrack | None,
+        generator: torch.Generator,
+    ) -> FaceMotion:
+        """The rewritten motion at `rows`: that of the videos outside of the inner frames.
+
+        Args:
+            editor: rewrites the latents.
+            speaker: its last rows are `rows`; None if nothing was heard.
+            generator: source of the editor's noise.
+        """
+        codec = editor.codec
+        sides = [self.given(k, self.rows) for k in (0, 1)]
+        share = self._overlap_share()
+        frames = [self._frames(codec.encode(side).numpy()) for side in sides]
+        join = (1 - share[:, None, None]) * frames[0] + share[:, None, None] * frames[1]
+        made = editor(
+            torch.from_numpy(latents_of(join.astype(np.float32)))[None],
+            self.inner,
+            None if speaker is None else [speaker],
+            codec.portrait_tokens(self.rest)[None],
+            generator=generator,
+        )[0]
+        motion = codec.decode(made)
+        # What latents leave out of a face is its own: it goes from one side's to the other's.
+        left_out = [side.shape - codec.decode_frames(f).shape for side, f in zip(sides, frames, strict=True)]
+        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        way = ease(len(self.rows), start, stop)[:, None, None]
+        return FaceMotion(motion.pose, motion.shape + (1 - way) * left_out[0] + way * left_out[1])
+
+    @staticmethod
+    def _frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+
+    def _overlap_share(self) -> NDArray[np.float64]:
+        """(T,) the right video's share of the rows: a cut, or a cross-fade of what both videos show."""
+        begin = min(self.right.first, 0) / self.fps
+        end = max(self.left.first + len(self.left.frames), 0) / self.fps
+        if end - begin < 1 / FPS:
+            return (self.rows >= 0).astype(np.float64)
+        share = ((self.rows + 0.5 / FPS - begin) / (end - begin)).clip(0, 1)
+        return share * share * (3 - 2 * share)
+
+    def landmarks(self, motion: FaceMotion) -> NDArray[np.float64]:
+        """Landmarks (T, 478, 3) in pixels of a motion: the way back from `motion_of_landmarks`."""
+        out = np.empty((len(motion), mesh.N_LANDMARKS, 3))
+        turns = head_rotation(motion.pose[:, :3])
+        for k, (turn, pose, shape) in enumerate(zip(turns, motion.pose, motion.shape, strict=True)):
+            place = self._first.translation.copy()
+            place[:2] += pose[3:5] * self._first.scale * self._unit
+            frontal = self._own.frontal + shape * self._unit
+            scale = self._first.scale * float(np.exp(pose[5]))
+            out[k] = mesh.Pose(turn @ self._first.rotation, scale, place, frontal).project(frontal)
+        return out
+
+    def targets(self, path: FaceMotion) -> NDArray[np.float64]:
+        """Landmarks (N, 478, 3) of the frames `numbers` on a path at `rows`."""
+        moments = np.array(self.numbers()) / self.fps
+        return self.landmarks(_between(path, np.interp(moments, self.rows, np.arange(len(self.rows)))))
+
+
+def _between(motion: FaceMotion, places: NDArray[np.float64]) -> FaceMotion:
+    """A motion at fractional frames."""
+    low = np.floor(places).astype(int)
+    high, share = np.minimum(low + 1, len(motion) - 1), (places - low).astype(np.float32)
+    return FaceMotion(
+        (1 - share[:, None]) * motion.pose[low] + share[:, None] * motion.pose[high],
+        (1 - share[:, None, None]) * motion.shape[low] + share[:, None, None] * motion.shape[high],
+    )
+
+
+class SeamPainter:
+    """Draws the frames around a join.
+
+    Args:
+        engine: fsrt-small.
+    """
+
+    def __init__(self, engine: SmallEngine) -> None:
+        self.engine = engine
+
+    def draw(self, seam: Seam, targets: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
+        """Pictures of the frames `Seam.numbers`.
+
+        Args:
+            seam: the join.
+            targets: (N, 478, 3) landmarks that the pictures shall have.
+        """
+        numbers = seam.numbers()
+        at_join = int(np.argmin(np.abs(np.array(numbers))))
+        both = [
+            self._moved(side, [numbers[at_join]], targets[[at_join]])[0] for side in (seam.left, seam.right)
+        ]
+        gap = _coarse(both[1]) - _coarse(both[0])
+        out = []
+        for number, target in zip(numbers, targets, strict=True):
+            moment = (number + 0.5) / seam.fps
+            colour = _smooth_step(moment, seam.half)
+            share = _smooth_step(moment, min(DISSOLVE, seam.half))
+            layers = []
+            for side, weight, toward in ((seam.left, 1 - share, colour), (seam.right, share, colour - 1)):
+                if weight > 0:
+                    moved = self._moved(side, [number], target[None])[0]
+                    layers.append((weight, moved + np.float32(toward) * _full(gap, moved.shape)))
+            out.append(_blended(layers))
+        return out
+
+    def _moved(self, side: Side, numbers: Sequence[int], targets: NDArray) -> list[NDArray[np.float32]]:
+        """A side's frames with other landmarks."""
+        out = []
+        for number, target in zip(numbers, targets, strict=True):
+            k = side.nearest(number)
+            out.append(self._one(side.frames[k], side.landmarks[k], target))
+        return out
+
+    def _one(self, frame: NDArray[np.uint8], own: NDArray, target: NDArray) -> NDArray[np.float32]:
+        target = target.copy()
+        target[:, 2] += own[:, 2].mean() - target[:, 2].mean()  # depth counts from where this face is
+        apart = np.linalg.norm((target - own)[:, :2], axis=1)
+        unit = mesh.eye_distance(own)
+        drawn = float(np.clip((np.percentile(apart, 90) / unit - STILL) / (MOVED - STILL), 0, 1))
+        if drawn == 0:
+            return frame.astype(np.float32)
+        self.engine.prepare([frame], [own])
+        framing = Framing(own, frame.shape)
+        near, carry = framing.part(target)
+        moved = framing.apply(self.engine.place(self.engine.render([near])[0]), carry)
+        return (1 - drawn) * frame.astype(np.float32) + drawn * moved.astype(np.float32)
+
+
+def dissolve(left: Side, right: Side, numbers: range, half: float) -> list[NDArray[np.uint8]]:
+    """A plain cross-fade of pictures; where a video has no frame, its last or first one stands.
+
+    Args:
+        left: the video before the join.
+        right: the video after it.
+        numbers: of the frames to be made.
+        half: frames that it takes on each side.
+    """
+    out = []
+    for number in numbers:
+        share = _smooth_step(number + 0.5, half)
+        pictures = [side.frames[side.nearest(number)].astype(np.float32) for side in (left, right)]
+        out.append(_bytes((1 - share) * pictures[0] + share * pictures[1]))
+    return out
+
+
+def _smooth_step(moment: float, half: float) -> float:
+    """From 0 at -half to 1 at half."""
+    share = min(max((moment + half) / (2 * half), 0.0), 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def _coarse(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What light and colour a picture has, a few dozen cells a side."""
+    side = max(picture.shape[:2])
+    size = tuple(max(2, round(n / side * 64)) for n in picture.shape[1::-1])
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(small, (0, 0), 64 * COLOUR_REACH)
+
+
+def _full(coarse: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _blended(layers: list[tuple[float, NDArray[np.float32]]]) -> NDArray[np.uint8]:
+    """Layers by weight. Fine detail keeps its strength, which a mean of unlike pictures would halve."""
+    if len(layers) == 1:
+        return _bytes(layers[0][1])
+    mixed = sum(weight * layer for weight, layer in layers)
+    fine, energy = _fine(mixed), sum(weight * _energy(_fine(layer)) for weight, layer in layers)
+    gain = np.sqrt((energy + 1) / (_energy(fine) + 1)).clip(1, MOST_GAIN)
+    return _bytes(mixed + (gain - 1)[..., None] * fine)
+
+
+def _fine(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    return picture - cv2.GaussianBlur(picture, (0, 0), 2.0)
+
+
+def _energy(fine: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.GaussianBlur(np.square(fine).mean(-1), (0, 0), 8.0)
+
+
+def _bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
