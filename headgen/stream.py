@@ -81,12 +81,13 @@ def live_frames(
     seed: int = 0,
     delay: float | None = DELAY,
     ready: Callable[[NDArray[np.uint8]], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Generator[LiveFrame, None, None]:
     """A portrait listens to what comes of a speaker; see `headgen.listener.live.listen_live`."""
     config = engine.pipeline.adapter.config
     nobody = SpeakerTrack.unknown(0, config.audio_width, config.motion_width)
     engine.prepare(ListenJob(nobody, person, "", tuple(wishes)))
-    return listen_live(engine, pieces, partial(segment_seed, seed), delay=delay, ready=ready)
+    return listen_live(engine, pieces, partial(segment_seed, seed), delay=delay, ready=ready, clock=clock)
 
 
 def stream(

@@ -143,10 +143,10 @@ def test_options_out_of_range_are_told():
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 def test_a_browser_shows_the_listener(options, tmp_path):
-    """Its fake microphone beeps, its fake camera shows a pattern."""
+    """Its made-up microphone beeps, its made-up camera shows a pattern."""
 
     async def visit():
-        async with visitor(options) as client:
+        async with visitor(options, delay=3.0) as client:
             browser = subprocess.Popen(
                 [
                     BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
@@ -173,6 +173,8 @@ def test_a_browser_shows_the_listener(options, tmp_path):
             while not (pages := [p for p in await tabs(session, number) if "127.0.0.1" in p["url"]]):
                 await asyncio.sleep(0.1)
             async with session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0) as tools:
+                while not await evaluate(tools, "document.readyState == 'complete' && 'frames' in listener"):
+                    await asyncio.sleep(0.1)
                 await evaluate(tools, "document.getElementById('start').click()")
                 for _ in range(600):
                     shown = await evaluate(tools, LOOK)
