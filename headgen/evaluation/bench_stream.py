@@ -67,7 +67,7 @@ def bench(
         ``live``: latencies in seconds, in real time, by chunk; ``memory``: megabytes by minute;
         ``slower``: the same figures before, while and after the machine is slow.
     """
-    options, _ = live_options(model, frame="crop", device=device)
+    options, _ = live_options(model, device=device)
     with MediaPipeTracker() as tracker:
         person = read_portrait(portrait, tracker, max_size)
     frames = round(seconds * FPS)
@@ -173,12 +173,12 @@ def _slower(
     """The speaker's time runs `factor` times as fast for a while: to them the machine is as much slower."""
     clock, origin = _dilated(factor, seconds)
     sleep = partial(_sleep_until, clock)
-    frames = round((BEFORE + seconds + AFTER) * FPS)
+    first, second, frames = (round(s * FPS) for s in np.cumsum([BEFORE, seconds, AFTER]))
     parts = {name: LiveFigures() for name in ("before", "while", "after")}
     last = -1  # frame that was made less well
     pieces = in_real_time(_repeated(speaker, frames), clock, sleep)
     for frame in live_frames(engine, person, pieces, clock=clock, ready=origin):
-        name = "before" if frame.time < BEFORE else "while" if frame.time < BEFORE + seconds else "after"
+        name = "before" if frame.index < first else "while" if frame.index < second else "after"
         parts[name].add(frame)
         if frame.level.steps != engine.steps or frame.level.every != 1:
             last = frame.index

@@ -70,7 +70,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     model: str = "listener-small",
-    frame: FrameMode = "crop",
+    frame: FrameMode = "full",
     steps: int = 8,
     chunk: int = CHUNK,
     delay: float = DELAY,
