@@ -20,7 +20,7 @@ from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval, ratio
 from headgen.evaluation.listener_speed import speed
-from headgen.evaluation.listener_systems import HeldOut, Listeners, held_out, make_systems, second_take
+from headgen.evaluation.listener_systems import MADE, HeldOut, Listeners, held_out, make_systems, second_take
 from headgen.evaluation.listener_tables import tables
 from headgen.evaluation.motion_events import EventClip, event_report, event_scores, motion_events
 from headgen.evaluation.motion_metrics import (
@@ -122,7 +122,7 @@ def bench(
     listeners = Listeners(pipeline, long, steps, seed)
     conversations = held_out(data, clips)
     guided = min(len(conversations), GUIDED)
-    total = 2 * len(conversations) + 2 * (len(SCALES) - 1) * guided
+    total = MADE * len(conversations) + 2 * (len(SCALES) - 1) * guided
     done = 0
 
     def made() -> None:

@@ -34,6 +34,7 @@ from headgen.synth.conversation.events import Event
 from headgen.synth.conversation.listener import Act
 
 __all__ = [
+    "MADE",
     "SYSTEMS",
     "HeldOut",
     "Listeners",
@@ -48,12 +49,15 @@ __all__ = [
 
 SYSTEMS = {
     "ours": "the model",
+    "ours, told the attitude": "the model, told how the true listener listens, as the ViCo benchmark tells",
     "static": "a face at rest",
     "other listener": "another conversation's true listener",
     "mirror": "the speaker's own motion about its mean, on the face at rest",
     "shuffled speaker": "the model, given another conversation's speaker",
 }
 """What is compared, by name."""
+MADE = sum(who.startswith("the model") for who in SYSTEMS.values())
+"""Of these, how many the model makes."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class HeldOut:
         truth: (T, K) the true listener's motion.
         events: the true listener's.
         seed: of the conversation.
+        manner: the true listener's attitude and how strong it is.
         data: the data set's folder.
     """
 
@@ -76,6 +81,7 @@ class HeldOut:
     truth: np.ndarray
     events: tuple[Event, ...]
     seed: int
+    manner: Wish
     data: Path
 
     @property
@@ -105,9 +111,9 @@ def held_out(data: Path, count: int) -> list[HeldOut]:
         truth = coefficients(codec.decode(torch.from_numpy(clip.latents[:latents])))
         events = tuple(Event(**e) for e in clip.facts["events"] if e["start"] < rows / FPS)
         mine = tuple(e for e in events if e.who == "listener")
-        found.append(
-            HeldOut(name, clip.track[:rows], clip.speaker[:rows], truth, mine, clip.facts["seed"], data)
-        )
+        manner = Wish(clip.facts["attitude"], clip.facts["intensity"])
+        speaker, seed = clip.speaker[:rows], clip.facts["seed"]
+        found.append(HeldOut(name, clip.track[:rows], speaker, truth, mine, seed, manner, data))
     return found
 
 
@@ -201,19 +207,22 @@ def make_systems(
     Args:
         clips: two or more.
         listeners: the model's.
-        made: called after each of the model's listeners, twice for every clip.
+        made: called after each of the model's listeners, `MADE` times for every clip.
     """
     following = [*clips[1:], clips[0]]
     frames = len(clips[0].truth)
     rest = coefficients(resting(1))
-    ours, shuffled = [], []
+    ours, told, shuffled = [], [], []
     for clip, other in zip(clips, following, strict=True):
         ours.append(listeners.motion(clip.track, clip.name))
+        made()
+        told.append(listeners.motion(clip.track, clip.name, wishes=[clip.manner]))
         made()
         shuffled.append(listeners.motion(other.track, clip.name))
         made()
     return {
         "ours": ours,
+        "ours, told the attitude": told,
         "static": [np.repeat(rest, frames, 0) for _ in clips],
         "other listener": [other.truth for other in following],
         "mirror": [rest + clip.speaker - clip.speaker.mean(0) for clip in clips],

@@ -29,6 +29,7 @@ from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, WarpCodec, places
 from headgen.listener.track import FPS, joined
 from headgen.listener.transformer import ListenerTransformer
+from headgen.listener.wishes import Wish
 from headgen.listening import ClipMaker
 from headgen.scheduler import run
 from headgen.synth.conversation.conversation import make_conversation
@@ -85,7 +86,7 @@ def test_whole_report(data, model, tmp_path):
     told = []
     made = bench(data, model=str(model), steps=1, output=tmp_path / "report.json", progress=told.append)
     listened = [event for event in told if event.stage == "listen"]
-    assert listened[-1].done == listened[-1].total == 2 * (2 + 4)
+    assert listened[-1].done == listened[-1].total == 2 * (3 + 4)
     report = made.facts
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["conversations"] == 2 and report["seconds"] == SECONDS
@@ -204,7 +205,7 @@ def test_behaviours_see_an_answer(clips):
     track = dataclasses.replace(joined([clips[0].track] * 5)[:500], audio=audio)
     smiling = quiet.copy()
     smiling[150:250, 9:11] += 0.1
-    clip = HeldOut("made up", track, smiling, nodding + smiling - quiet, (), 0, clips[0].data)
+    clip = HeldOut("made up", track, smiling, nodding + smiling - quiet, (), 0, Wish("warm"), clips[0].data)
 
     class Scaled:
         """Does the more the higher the scales."""
