@@ -49,7 +49,7 @@ __all__ = [
 
 SYSTEMS = {
     "ours": "the model",
-    "ours, told the attitude": "the model, told how the true listener listens, as the ViCo benchmark tells",
+    "ours, told": "the model, told how the true listener listens, as the ViCo benchmark tells",
     "static": "a face at rest",
     "other listener": "another conversation's true listener",
     "mirror": "the speaker's own motion about its mean, on the face at rest",
@@ -222,7 +222,7 @@ def make_systems(
         made()
     return {
         "ours": ours,
-        "ours, told the attitude": told,
+        "ours, told": told,
         "static": [np.repeat(rest, frames, 0) for _ in clips],
         "other listener": [other.truth for other in following],
         "mirror": [rest + clip.speaker - clip.speaker.mean(0) for clip in clips],

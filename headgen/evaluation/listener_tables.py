@@ -13,7 +13,7 @@ from rich.table import Table
 
 __all__ = ["tables"]
 
-WIDTH = 200
+WIDTH = 240
 """Columns, at most; a narrower terminal breaks lines."""
 MOST_PLACES = 4
 

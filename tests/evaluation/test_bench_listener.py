@@ -134,7 +134,7 @@ def test_the_truth_gets_full_marks(clips):
 def test_systems_are_what_they_are_called(clips, listeners):
     made = []
     systems = make_systems(clips, listeners, lambda: made.append(1))
-    assert len(made) == 4
+    assert len(made) == 6
     rest = coefficients(resting(1))[0]
     assert (systems["static"][0] == rest).all()
     assert systems["other listener"][0] is clips[1].truth
