@@ -21,25 +21,22 @@ from numpy.typing import NDArray
 from headgen.faces import mesh
 from headgen.faces.motion import MOTION_NAMES, motion_of_pose
 
-CONTROLS = (
-    "yaw", "pitch", "roll", "mouth_open", "mouth_width", "eye_left", "eye_right", "brow_left", "brow_right",
-)  # fmt: skip
-"""What is corrected, with the units of `headgen.faces.motion.MOTION_NAMES`."""
-SCALE = np.array([4, 4, 4, 0.05, 0.04, 0.08, 0.08, 0.03, 0.03])
+CONTROLS = ("yaw", "pitch", "roll", "mouth_open", "mouth_width", "brow_left", "brow_right")
+"""What is corrected, with the units of `headgen.faces.motion.MOTION_NAMES`.  Not the lids: what the tracker
+says of them hangs more on where it looks than on how they are drawn."""
+SCALE = np.array([4, 4, 4, 0.05, 0.04, 0.03, 0.03])
 """A lively motion of each control: what counts as equally far between two faces."""
-LIMIT = 2.5
-"""Largest correction, in units of `SCALE`."""
-PROBES = 16
+LIMIT = np.array([2.5, 2.5, 2.5, 1, 2.5, 2, 2])
+"""Largest corrections, in units of `SCALE`; lips that stay shut when told to part would be torn open."""
+PROBES = 32
 """Moments of the driver that are drawn beforehand."""
-ROUNDS = 3
-"""Times they are drawn: first as asked for, then with what the times before have taught."""
-_REACH = 3.0  # distance, in units of `SCALE`, over which a deviation says something about its neighbours'
-_NOISE = 0.4  # of a measured deviation, likewise
-RESPONSE = np.array([0.8, 0.75, 0.95, 0.8, 0.6, 0.4, 0.4, 0.6, 0.6])
+RESPONSE = np.array([0.8, 0.75, 0.95, 0.8, 0.6, 0.6, 0.6])
 """How much of what is added arrives in the picture, as a rule; median of four portraits."""
+_REACH = 4.0  # distance, in units of `SCALE`, over which a deviation says something about its neighbours'
+_NOISE = 0.5  # of a measured deviation, likewise; steeper corrections would turn noise into jitter
 _TRUST = 2.0  # weight of that rule against what is measured, in probes that `SCALE` was added to
 _CAUTION = 0.1  # keeps controls that hardly answer from being driven far
-_WORTH = 0.92  # share that may be left of a control's deviation, as a root, or it is left alone
+_WORTH = 0.9  # share of a control's deviation, as a root, up to which a correction is worth it
 _COLUMNS = [MOTION_NAMES.index(name) for name in CONTROLS]
 
 
@@ -84,42 +81,54 @@ class Correction:
         value = (self._kernel(state[None] / SCALE) @ self._weights)[0]
         return LIMIT * np.tanh(value / LIMIT) * SCALE
 
+    def all(self, states: NDArray) -> NDArray[np.float64]:
+        """What to add (N, K) to states (N, K)."""
+        return np.stack([self(state) for state in states])
 
-def calibrate(states: NDArray, show: Callable[[Correction | None], NDArray]) -> Correction | None:
+
+def calibrate(states: NDArray, show: Callable[[Correction | None, slice], NDArray]) -> Correction | None:
     """Learns a correction from what is drawn.
 
-    Newton's method with a response that is learnt on the way, since what is added arrives in part only, on
-    each portrait another part; what made a probe worse is taken back and tried more gently.  Controls that
-    do not answer, as brows under a hat, are left alone.
+    What the first half of the probes shows is corrected and drawn again, which teaches how much of what is
+    added arrives, on this portrait; what made a probe worse is taken back.  The second half is drawn with the
+    correction at once: controls that it does not bring closer are left alone, as brows under hair.
 
     Args:
-        states: (P, K) controls of the probes, as they are asked for.
-        show: draws all probes with a correction and measures their controls (P, K); NaN where no face was
-            found in the picture.
+        states: (P, K) controls of the probes, as they are asked for, those farthest apart first.
+        show: draws some of the probes with a correction and measures their controls (p, K); NaN where no
+            face was found in the picture.
 
     Returns:
-        The correction, or None if no face was found in any picture.
+        The correction, or None if the pictures showed too few faces.
     """
-    first = (show(None) - states) / SCALE
-    found = np.isfinite(first).all(1)
+    half = slice(0, (len(states) + 1) // 2)
+    first = states[half] / SCALE
+    plain = show(None, half) / SCALE - first
+    found = np.isfinite(plain).all(1)
     if not found.any():
         return None
-    added, apart = np.zeros_like(first), first  # the best so far
-    trust, response = np.ones_like(first), RESPONSE
-    for _ in range(ROUNDS - 1):
-        wanted = added + trust * _step(apart, response)
-        correction = Correction(states[found], (wanted * SCALE)[found])
-        now = (show(correction) - states) / SCALE
-        tried = np.stack([correction(state) for state in states]) / SCALE
-        seen = found & np.isfinite(now).all(1)
-        response = _response(tried[seen], (now - first)[seen])
-        better = np.abs(now) < np.abs(apart)
-        added, apart = np.where(better, tried, added), np.where(better, now, apart)
-        trust = np.where(better, 1, trust / 2)
+    correction = Correction(states[half][found], _step(plain[found], RESPONSE) * SCALE)
+    now = show(correction, half) / SCALE - first
+    tried = correction.all(states[half]) / SCALE
+    found &= np.isfinite(now).all(1)
+    if not found.any():
+        return None
+    response = _response(tried[found], (now - plain)[found])
+    values = np.where(np.abs(now) < np.abs(plain), tried + _step(now, response), 0)[found]
+    correction = Correction(states[half][found], values * SCALE)
+
+    rest = slice(half.stop, len(states))
+    if rest.start == rest.stop:
+        return correction
+    now = (show(correction, rest) - states[rest]) / SCALE
+    tried = correction.all(states[rest]) / SCALE
+    seen = np.isfinite(now).all(1)
+    if not seen.any():
+        return None
     # Of square roots, because single probes may ask for what the model cannot draw.
-    before, after = (np.sqrt(np.abs(v[seen])).mean(0) for v in (first, now))
-    values = (added + better * _step(apart, response)) * (after < _WORTH * before)
-    return Correction(states[found], (values * SCALE)[found])
+    after, before = (np.sqrt(np.abs(v[seen])).mean(0) for v in (now, now - response * tried))
+    values = np.concatenate([values, (tried + _step(now, response))[seen]]) * (after < _WORTH * before)
+    return Correction(np.concatenate([states[half][found], states[rest][seen]]), values * SCALE)
 
 
 def _response(added: NDArray, moved: NDArray) -> NDArray[np.float64]:

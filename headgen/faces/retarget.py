@@ -162,7 +162,7 @@ class Retargeter:
         self.correction: Correction | None = None
         """What drawn faces need beyond what is asked for, see `headgen.faces.calibrate`."""
         moved = [bool(v) for v in (self._turn, self._mouth.any(), self._eyes.any())]
-        self._corrected = np.repeat(moved, [3, 2, 4])
+        self._corrected = np.repeat(moved, [3, 2, 2])
         self._lid_skin = {contour[0]: _lid_skin(contour) for contour, _, _ in mesh.EYES}
 
     def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:
@@ -208,7 +208,7 @@ class Retargeter:
         wanted = float(soft_limit(wanted, FREE_MOUTH, WIDEST_MOUTH))
         return float(np.clip((wanted - own) / opened, 0, 1))
 
-    def _lids(self, out: NDArray, driver: NDArray, gain: float, more: tuple[float, float]) -> None:
+    def _lids(self, out: NDArray, driver: NDArray, gain: float) -> None:
         """Opens the lids of a frontal face in place as far as the driver's are.
 
         How far an eye is open is counted from the driver's own open eye.  That is the reference frame's,
@@ -219,9 +219,8 @@ class Retargeter:
             out: (478, 3), changed.
             driver: (478, 3) the driver's frontal face.
             gain: strength with which lids close.
-            more: lid gap over eye width that comes on top, right and left.
         """
-        for (contour, _, pairs), extra in zip(mesh.EYES, more, strict=True):
+        for contour, _, pairs in mesh.EYES:
             now, first = (_openness(f, contour, pairs) for f in (driver, self._reference.frontal))
             if self.options.motion == "absolute":
                 full = max(_openness(self._source, contour, pairs), 1e-6)
@@ -234,9 +233,6 @@ class Retargeter:
                 ratio = float(soft_limit(ratio, 1.0, WIDEST_EYE))
             strength = float(self._eyes[list(contour)].mean())
             ratio = max(0.0, 1 + strength * (ratio - 1))
-            own = max(_openness(self._base, contour, pairs), 1e-6)
-            # Asked for wider than in the photograph, eyes are drawn no wider, if not narrower.
-            ratio = float(np.clip(ratio + extra / own, 0, max(ratio, 1)))
             edge = list(contour)
             lids = self._base.copy()
             _scale_lids(lids, contour, ratio)
@@ -260,12 +256,12 @@ class Retargeter:
         # The eyes' corners stay on the skull: brows and irises move relative to them.
         eye_change = (change - change[list(EYE_CORNERS)].mean(0)) * self._eyes[:, None]
         out += eye_change
-        opened, wider, left_eye, right_eye, left_brow, right_brow = more[3:]
+        opened, wider, left_brow, right_brow = more[3:]
         opened = min(opened, max(0.0, WIDEST_MOUTH - mesh.opening(out, _INNER_LIPS)))
         out[:, 1] += opened * self._opening + left_brow * self._brows[0] + right_brow * self._brows[1]
         out[:, 0] += wider * self._width
         if self._eyes.any():
-            self._lids(out, driver, lid_gain, (right_eye, left_eye))
+            self._lids(out, driver, lid_gain)
         for contour, iris, _ in mesh.EYES:
             width, their_width = (
                 float(np.linalg.norm(f[contour[0]] - f[contour[8]]))

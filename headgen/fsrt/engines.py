@@ -66,12 +66,12 @@ class SmallReenactment:
         wanted = np.stack([retarget.wanted(landmarks) for landmarks in samples])
         probes = spread(wanted, PROBES)
         with MediaPipeTracker(mirror=True) as tracker:
-            # The tracker sees a crop otherwise than the whole photograph: that is no deviation.
+            # The tracker sees a picture in a row otherwise than the photograph: that is no deviation.
             own = self._shown(tracker, [self.engine.landmarks]) - retarget.shown(self.engine.landmarks)
 
-            def show(correction: Correction | None) -> NDArray[np.float64]:
+            def show(correction: Correction | None, which: slice) -> NDArray[np.float64]:
                 retarget.correction = correction
-                return self._shown(tracker, [retarget(samples[k]) for k in probes]) - own
+                return self._shown(tracker, [retarget(samples[k]) for k in probes[which]]) - own
 
             retarget.correction = calibrate(wanted[probes], show)
         if retarget.correction is None:
@@ -85,8 +85,9 @@ class SmallReenactment:
             pictures = list(chain.from_iterable(pool.map(self.engine.render, chunks)))
         rows = np.full((len(targets), len(CONTROLS)), np.nan)
         for k, picture in enumerate(pictures):
+            whole = self.engine.place(picture)  # crops reflect what lies beyond the picture: faces, too
             for _ in range(_LOOKS):
-                track = tracker.track(picture)
+                track = tracker.track(whole)
             if track is not None:
                 rows[k] = self._retarget.shown(track.landmarks)
         return rows
