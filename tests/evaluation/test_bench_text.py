@@ -9,7 +9,8 @@ import pytest
 from tiny_listener import made_up_motion, made_up_speaker, tiny_codec, tiny_pipeline
 
 from headgen.errors import InputError
-from headgen.evaluation.bench_text import CURVES, PHRASINGS_TRIED, TEXTS, bench, change, curves, onset
+from headgen.evaluation import bench_text
+from headgen.evaluation.bench_text import TEXTS, bench, change, curves, onset
 from headgen.faces.motion import MOTION_NAMES, motion_coefficients
 from headgen.media.tensors import write_tensors
 
@@ -33,23 +34,26 @@ def data(tmp_path_factory):
             "speaker": motion_coefficients(motion.landmarks()),
         }
         write_tensors(folder / "clips" / f"{number:05d}.safetensors", arrays, {})
-        facts = {"seed": number, "split": "test", "events": [], "captions": []}
+        facts = {"seed": number, "split": "test", "attitude": "warm", "intensity": 0.5, "events": []}
         (folder / "clips" / f"{number:05d}.json").write_text(json.dumps(facts))
     tiny_pipeline().save_pretrained(folder / "model")
     return folder
 
 
-def test_whole_report(data, tmp_path):
+def test_whole_report(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_text, "PHRASINGS_TRIED", 1)
+    for name in ("surprise", "frown", "gaze_away", "tilt"):
+        monkeypatch.delitem(TEXTS, name)
     told = []
     made = bench(
         data, model=str(data / "model"), steps=1, output=tmp_path / "r.json", progress=told.append, seconds=2
     )
     facts = made.facts
     assert facts == json.loads((tmp_path / "r.json").read_text()) and told[-1].done == told[-1].total
-    assert facts["seconds"] == 1.92 and facts["behaviours"].keys() == TEXTS.keys() == CURVES.keys()
+    assert facts["seconds"] == 1.92 and facts["behaviours"].keys() == TEXTS.keys()
     for name, text in TEXTS.items():
         entry = facts["behaviours"][name]
-        assert list(entry["texts"])[0] == text and len(entry["texts"]) == 1 + PHRASINGS_TRIED
+        assert list(entry["texts"])[0] == text and len(entry["texts"]) == 2
         assert entry["late"]["before"] == pytest.approx(0, abs=1.5)
         assert text in str(made)
     # What is asked for changes even a listener who has learnt nothing, each time in another way.
