@@ -35,7 +35,7 @@ from headgen.listener.latents import (
 )
 from headgen.listener.track import FPS, SpeakerTrack
 
-__all__ = ["MOST_INNER", "Seam", "SeamPainter", "Side", "dissolve", "fill_gaps", "shape_distance"]
+__all__ = ["MOST_INNER", "Seam", "SeamPainter", "Side", "dissolve", "fill_gaps", "likeness"]
 
 MOST_INNER = 8
 """Latent frames that are rewritten around a join, at most."""
@@ -46,6 +46,9 @@ COLOUR_REACH = 0.06
 STILL, MOVED = 0.002, 0.012
 """Of the outer-eye distance: a frame whose face is to move by less than this stays as it is, and from this on
 it is drawn altogether."""
+_FLOW_SIZE = 320  # longer side of the pictures that optical flow is found in
+_FLOW_BLUR = 0.01  # of the longer side
+_LIKENESS_SIZE = 40  # pixels between the outer corners of the eyes when faces are compared
 MOST_GAIN = 1.5
 """How far fine detail that a dissolve weakens is strengthened."""
 
@@ -87,18 +90,31 @@ def fill_gaps(landmarks: Sequence[NDArray | None]) -> NDArray[np.float32] | None
     return smooth_track(full.reshape(len(landmarks), *known.shape[1:]).astype(np.float32))
 
 
-def shape_distance(left: NDArray, right: NDArray) -> float:
-    """How different two faces are built: root mean square over rigid points, in outer-eye distances.
+def likeness(left: NDArray[np.float32], right: NDArray[np.float32], landmarks: NDArray) -> float:
+    """How alike two faces look that were brought to the same pose and expression, -1 to 1.
+
+    Our design: the correlation of what is finer than light and shade inside the faces' outline, each place
+    counting alike however strong its contrast. Faces of two people still differ in it after the landmarks of
+    one were moved to the other's.
 
     Args:
-        left: (T, 478, 3) landmarks.
-        right: (N, 478, 3) landmarks.
+        left: (H, W, 3) float32, 0 to 255.
+        right: the other picture.
+        landmarks: (478, 3) that both have.
     """
-    shapes = []
-    for landmarks in (left, right):
-        frontal = np.median([mesh.fit_pose(one).frontal for one in landmarks], 0)
-        shapes.append(frontal[list(mesh.RIGID)])
-    return float(np.sqrt(np.square(shapes[0] - shapes[1]).sum(-1).mean()))
+    scale = _LIKENESS_SIZE / mesh.eye_distance(landmarks)
+    size = tuple(max(1, round(n * scale)) for n in left.shape[1::-1])
+    outline = np.round(landmarks[list(mesh.OVAL), :2] * scale).astype(np.int32)
+    face = cv2.fillConvexPoly(np.zeros(size[::-1], np.uint8), cv2.convexHull(outline), 1)
+    face = cv2.erode(face, np.ones((5, 5), np.uint8)) > 0
+    detail = []
+    for picture in (left, right):
+        grey = cv2.resize(picture.mean(-1), size, interpolation=cv2.INTER_AREA)
+        grey = cv2.GaussianBlur(grey, (0, 0), 0.7)
+        fine = grey - cv2.GaussianBlur(grey, (0, 0), 4.0)
+        contrast = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), 6.0)) + 1.5
+        detail.append((fine / contrast)[face])
+    return float(np.corrcoef(*detail)[0, 1])
 
 
 class Seam:
@@ -172,11 +188,10 @@ class Seam:
         """
         codec = editor.codec
         sides = [self.given(k, self.rows) for k in (0, 1)]
-        share = self._overlap_share()
         frames = [self._frames(codec.encode(side).numpy()) for side in sides]
-        join = (1 - share[:, None, None]) * frames[0] + share[:, None, None] * frames[1]
+        join = self._begun(frames[0], frames[1])
         made = editor(
-            torch.from_numpy(latents_of(join.astype(np.float32)))[None],
+            torch.from_numpy(latents_of(join))[None],
             self.inner,
             None if speaker is None else [speaker],
             codec.portrait_tokens(self.rest)[None],
@@ -193,14 +208,24 @@ class Seam:
     def _frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
         return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
 
-    def _overlap_share(self) -> NDArray[np.float64]:
-        """(T,) the right video's share of the rows: a cut, or a cross-fade of what both videos show."""
-        begin = min(self.right.first, 0) / self.fps
-        end = max(self.left.first + len(self.left.frames), 0) / self.fps
-        if end - begin < 1 / FPS:
-            return (self.rows >= 0).astype(np.float64)
-        share = ((self.rows + 0.5 / FPS - begin) / (end - begin)).clip(0, 1)
-        return share * share * (3 - 2 * share)
+    def _begun(self, left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What Edit starts from: latents frame by frame (T, P, C), without a step.
+
+        Parts of the face are cross-faded. The head keeps its movement on either side; the difference of its
+        places comes in along a path of least jerk.
+
+        Args:
+            left: (T, P, C), its last frame standing where the video has ended.
+            right: likewise, its first frame standing before it begins.
+        """
+        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        way = ease(len(self.rows), start, stop)[:, None, None]
+        out = (1 - way) * left + way * right
+        cut = int(np.searchsorted(self.rows, -0.5 / FPS))
+        step = right[cut, 0] - left[cut - 1, 0]
+        after = (np.arange(len(left)) >= cut)[:, None]
+        out[:, 0] = np.where(after, right[:, 0], left[:, 0]) + (way[:, 0] - after) * step
+        return out.astype(np.float32)
 
     def landmarks(self, motion: FaceMotion) -> NDArray[np.float64]:
         """Landmarks (T, 478, 3) in pixels of a motion: the way back from `motion_of_landmarks`."""
@@ -240,41 +265,44 @@ class SeamPainter:
     def __init__(self, engine: SmallEngine) -> None:
         self.engine = engine
 
-    def draw(self, seam: Seam, targets: NDArray[np.float64]) -> list[NDArray[np.uint8]]:
+    def meeting(
+        self, seam: Seam, targets: NDArray[np.float64]
+    ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]:
+        """Both videos' frames at the join in one pose (H, W, 3), and the landmarks (478, 3) of that."""
+        middle = int(np.argmin(np.abs(np.array(seam.numbers()))))
+        number, target = seam.numbers()[middle], targets[middle]
+        return (self._moved(seam.left, number, target), self._moved(seam.right, number, target)), target
+
+    def draw(
+        self,
+        seam: Seam,
+        targets: NDArray[np.float64],
+        meeting: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ) -> list[NDArray[np.uint8]]:
         """Pictures of the frames `Seam.numbers`.
 
         Args:
             seam: the join.
             targets: (N, 478, 3) landmarks that the pictures shall have.
+            meeting: both videos at the join, see `meeting`.
         """
-        numbers = seam.numbers()
-        at_join = int(np.argmin(np.abs(np.array(numbers))))
-        both = [
-            self._moved(side, [numbers[at_join]], targets[[at_join]])[0] for side in (seam.left, seam.right)
-        ]
-        gap = _coarse(both[1]) - _coarse(both[0])
+        gap = _coarse(meeting[1]) - _coarse(meeting[0])
         out = []
-        for number, target in zip(numbers, targets, strict=True):
+        for number, target in zip(seam.numbers(), targets, strict=True):
             moment = (number + 0.5) / seam.fps
-            colour = _smooth_step(moment, seam.half)
+            way = _smooth_step(moment, seam.half)
             share = _smooth_step(moment, min(DISSOLVE, seam.half))
-            layers = []
-            for side, weight, toward in ((seam.left, 1 - share, colour), (seam.right, share, colour - 1)):
-                if weight > 0:
-                    moved = self._moved(side, [number], target[None])[0]
-                    layers.append((weight, moved + np.float32(toward) * _full(gap, moved.shape)))
-            out.append(_blended(layers))
+            colour = _full(gap, meeting[0].shape)
+            left = self._moved(seam.left, number, target) + np.float32(way) * colour
+            right = self._moved(seam.right, number, target) - np.float32(1 - way) * colour
+            left, right = _met(left, right, way)
+            out.append(_blended([(1 - share, left), (share, right)]))
         return out
 
-    def _moved(self, side: Side, numbers: Sequence[int], targets: NDArray) -> list[NDArray[np.float32]]:
-        """A side's frames with other landmarks."""
-        out = []
-        for number, target in zip(numbers, targets, strict=True):
-            k = side.nearest(number)
-            out.append(self._one(side.frames[k], side.landmarks[k], target))
-        return out
-
-    def _one(self, frame: NDArray[np.uint8], own: NDArray, target: NDArray) -> NDArray[np.float32]:
+    def _moved(self, side: Side, number: int, target: NDArray) -> NDArray[np.float32]:
+        """A side's frame with other landmarks (478, 3)."""
+        k = side.nearest(number)
+        frame, own = side.frames[k], side.landmarks[k]
         target = target.copy()
         target[:, 2] += own[:, 2].mean() - target[:, 2].mean()  # depth counts from where this face is
         apart = np.linalg.norm((target - own)[:, :2], axis=1)
@@ -324,8 +352,42 @@ def _full(coarse: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.flo
     return cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
+def _met(
+    left: NDArray[np.float32], right: NDArray[np.float32], way: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two pictures of nearly the same, both warped to a place between them.
+
+    What moving faces cannot bring together (hair, shoulders, a head that is elsewhere in the picture) is
+    followed from one to the other by dense optical flow (DIS, Kroeger et al., 2016).
+
+    Args:
+        left: (H, W, 3) float32.
+        right: likewise.
+        way: 0 leaves the left one as it is, 1 the right one.
+    """
+    scale = min(1.0, _FLOW_SIZE / max(left.shape[:2]))
+    size = tuple(round(n * scale) for n in left.shape[1::-1])
+    grey = [
+        cv2.resize(_bytes(picture).mean(-1), size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        for picture in (left, right)
+    ]
+    follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    places = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in left.shape[1::-1])), -1)
+    out = []
+    for picture, (here, there), share in ((left, grey, way), (right, grey[::-1], 1 - way)):
+        # The flow that ends, not begins, at a place says where its picture comes from.
+        back = cv2.GaussianBlur(follow.calc(there, here, None), (0, 0), _FLOW_BLUR * max(size))
+        back = cv2.resize(back, left.shape[1::-1], interpolation=cv2.INTER_LINEAR) / np.float32(scale)
+        moved = cv2.remap(
+            picture, places + np.float32(share) * back, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        out.append(moved)
+    return out[0], out[1]
+
+
 def _blended(layers: list[tuple[float, NDArray[np.float32]]]) -> NDArray[np.uint8]:
     """Layers by weight. Fine detail keeps its strength, which a mean of unlike pictures would halve."""
+    layers = [layer for layer in layers if layer[0] > 0]
     if len(layers) == 1:
         return _bytes(layers[0][1])
     mixed = sum(weight * layer for weight, layer in layers)
