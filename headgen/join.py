@@ -284,8 +284,8 @@ def plan(infos: Sequence[SpeakerInfo], fps: Fraction, overlap: int, inner: int) 
         first = overlap // 2 if before else 0
         stop = frames - (overlap - overlap // 2 if after else 0)
         room = (stop - first) // (before + after)
-        if room < least:
-            need = least * (before + after) + (frames - stop + first)
+        if room < least or frames <= overlap:
+            need = max(least * (before + after) + (frames - stop + first), overlap + 1)
             raise InputError(
                 f"{info.path}: has {frames} frames, too few to be joined; {need} are needed here, so leave "
                 "it out or give a longer one"
@@ -318,7 +318,7 @@ def _sound(infos: Sequence[SpeakerInfo], parts: Sequence[Part], fps: Fraction, p
                 stop - begin,
                 round((part.frames - part.stop) * RATE / fps),
             )
-            for info, part, begin, stop in zip(infos, parts, ends, ends[1:], strict=True)
+            for info, part, begin, stop in zip(infos, parts, ends[:-1], ends[1:], strict=True)
         ],
         path,
     )

@@ -49,8 +49,8 @@ it is drawn altogether."""
 _FLOW_SIZE = 320  # longer side of the pictures that optical flow is found in
 _FLOW_BLUR = 0.01  # of the longer side
 _LIKENESS_SIZE = 40  # pixels between the outer corners of the eyes when faces are compared
-MOST_GAIN = 1.5
-"""How far fine detail that a dissolve weakens is strengthened."""
+MOST_GAIN = 2.0
+"""How far fine detail is strengthened that warps and a dissolve weaken."""
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,8 @@ class SeamPainter:
             left = self._moved(seam.left, number, target) + np.float32(way) * colour
             right = self._moved(seam.right, number, target) - np.float32(1 - way) * colour
             left, right = _met(left, right, way)
-            out.append(_blended([(1 - share, left), (share, right)]))
+            sources = [side.frames[side.nearest(number)] for side in (seam.left, seam.right)]
+            out.append(_blended([left, right], sources, share))
         return out
 
     def _moved(self, side: Side, number: int, target: NDArray) -> NDArray[np.float32]:
@@ -385,23 +386,33 @@ def _met(
     return out[0], out[1]
 
 
-def _blended(layers: list[tuple[float, NDArray[np.float32]]]) -> NDArray[np.uint8]:
-    """Layers by weight. Fine detail keeps its strength, which a mean of unlike pictures would halve."""
-    layers = [layer for layer in layers if layer[0] > 0]
-    if len(layers) == 1:
-        return _bytes(layers[0][1])
-    mixed = sum(weight * layer for weight, layer in layers)
-    fine, energy = _fine(mixed), sum(weight * _energy(_fine(layer)) for weight, layer in layers)
-    gain = np.sqrt((energy + 1) / (_energy(fine) + 1)).clip(1, MOST_GAIN)
+def _blended(
+    layers: Sequence[NDArray[np.float32]], sources: Sequence[NDArray[np.uint8]], share: float
+) -> NDArray[np.uint8]:
+    """Two layers mixed; fine detail is as strong as in the frames that they were made of.
+
+    Each warp softens a picture a little, and a mean of unlike pictures halves the energy of what they differ
+    in.
+
+    Args:
+        layers: two pictures (H, W, 3).
+        sources: the frames they were made of.
+        share: of the second layer.
+    """
+    mixed = (1 - share) * layers[0] + share * layers[1]
+    fine = _fine(mixed)
+    wanted = (1 - share) * _energy(_fine(sources[0])) + share * _energy(_fine(sources[1]))
+    gain = np.sqrt((wanted + 0.05) / (_energy(fine) + 0.05)).clip(1, MOST_GAIN)
     return _bytes(mixed + (gain - 1)[..., None] * fine)
 
 
-def _fine(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return picture - cv2.GaussianBlur(picture, (0, 0), 2.0)
+def _fine(picture: NDArray) -> NDArray[np.float32]:
+    picture = picture.astype(np.float32)
+    return picture - cv2.GaussianBlur(picture, (0, 0), 1.2)
 
 
 def _energy(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(np.square(fine).mean(-1), (0, 0), 8.0)
+    return cv2.GaussianBlur(np.square(fine).mean(-1), (0, 0), 0.02 * max(fine.shape[:2]))
 
 
 def _bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
