@@ -6,22 +6,15 @@ listener in segments and the pictures go straight to the writer. Memory hardly g
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from headgen import hub
-from headgen.errors import InputError, WeightsError, check_choices
+from headgen.errors import InputError, check_choices
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.listener.edit import same_latents
@@ -36,60 +29,39 @@ from headgen.listener.engine import (
     Precision,
     TransitionKind,
 )
-from headgen.listener.gen import Guidance, ListenerPipeline
+from headgen.listener.gen import Guidance
 from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec
 from headgen.listener.live import DELAY
-from headgen.listener.speaker import shown_pictures, speaker_info, speaker_track
-from headgen.listener.text import TextRequest, load_text_encoder, read_text
+from headgen.listener.speaker import speaker_info, speaker_track
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import ATTITUDES, Wish
-from headgen.media.image import side_by_side
+from headgen.listener.wishes import Wish
+from headgen.listener_request import (
+    MOST_CHUNK,
+    PAINTER,
+    FrameMode,
+    Layout,
+    Listening,
+    asked_for,
+    check_listener,
+    digests,
+    write_video,
+)
 from headgen.media.output import check_output
-from headgen.media.provenance import container_metadata, record_path, write_run_record
-from headgen.media.video import VIDEO_SUFFIXES, VideoWriter
+from headgen.media.provenance import record_path, write_run_record
+from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback
 from headgen.scheduler import Cache, Engine, Plan, ProcessEngine, plan_segments, run
 from headgen.scheduler.cache import fingerprint
 from headgen.scheduler.plan import derived_seed
+from headgen.stream import stream_to_file
 
-__all__ = ["FrameMode", "Layout", "Listening", "listen"]
+__all__ = ["listen", "plan"]
 
 logger = logging.getLogger(__name__)
 
-Layout = Literal["single", "side-by-side"]
-FrameMode = Literal["full", "crop"]
-PAINTER = "fsrt-small"
-"""The model that draws what the listener's latents say."""
 EDITOR = "listener-edit"
 """The model that rewrites the joins of segments."""
-MOST_STEPS, MOST_TAKES, MOST_CHUNK = 100, 20, 12
-
-
-@dataclass(frozen=True)
-class Listening:
-    """What `listen` made."""
-
-    outputs: list[Path]
-    """The videos, one for each take."""
-    records: list[Path]
-    """The run records beside them."""
-    frames: int
-    """Frames of each."""
-    seconds: float
-    """How long all took."""
-    understood: str = ""
-    """What was made of the text and the attitude."""
-    live: str = ""
-    """How live it was, if it was streamed."""
-
-    def __str__(self) -> str:
-        """One line for people, one on what was asked for, and one on how live it was."""
-        made = self.frames * len(self.outputs)
-        rate = made / FPS / max(self.seconds, 1e-9)
-        names = ", ".join(map(str, self.outputs))
-        line = f"{names}: {made} frames in {self.seconds:.1f} s ({rate:.2f} times real time)"
-        more = ("asked for: ", self.understood), ("live: ", self.live)
-        return "\n".join([line, *(f"{name}{text}" for name, text in more if text)])
+MOST_STEPS, MOST_TAKES = 100, 20
 
 
 def listen(
@@ -185,8 +157,6 @@ def listen(
     if stream:
         if takes > 1 or workers > 1 or cache is not None:
             raise InputError("stream goes with one take and one worker, and keeps no cache; leave these out")
-        from headgen.stream import stream_to_file  # it builds on this module
-
         return stream_to_file(
             speaker, portrait, output, model=model, layout=layout, frame=frame, steps=steps, chunk=chunk,
             delay=delay, audio_scale=audio_scale, motion_scale=motion_scale, text=text, attitude=attitude,
@@ -262,34 +232,6 @@ def listen(
     return Listening(outputs, list(map(record_path, outputs)), len(track), seconds, request.understood)
 
 
-def asked_for(
-    text: str | None, attitude: str | None, intensity: float, reader: hub.Weights | None
-) -> TextRequest:
-    """What a listener is asked to do; what of a text was not understood is told in a warning.
-
-    Args:
-        text: see `listen`.
-        attitude: see `listen`.
-        intensity: of the attitude.
-        reader: weights of the text encoder; None without a text.
-
-    Raises:
-        InputError: nothing was understood, an unknown attitude or intensity, or two attitudes.
-    """
-    if attitude is not None and attitude not in ATTITUDES:
-        raise InputError(f"attitude={attitude!r} is unknown; choose from {', '.join(ATTITUDES)}")
-    given = () if attitude is None else (Wish(attitude, intensity),)
-    if text is None or reader is None:
-        return TextRequest(given)
-    request = read_text(text, load_text_encoder(reader.folder))
-    also = sorted({wish.name for wish in request.wishes} & set(ATTITUDES))
-    if given and also:
-        raise InputError(f"the text asks for {', '.join(also)} and attitude={attitude!r} too; leave one out")
-    if request.doubts:
-        logger.warning("text: %s", request)
-    return replace(request, wishes=(*given, *request.wishes))
-
-
 def plan(frames: int, long: Long, seed: int) -> Plan:
     """The segments of a listener's video.
 
@@ -303,20 +245,6 @@ def plan(frames: int, long: Long, seed: int) -> Plan:
     return plan_segments(frames, SEGMENT, OVERLAP, seed, multiple=FRAMES_PER_LATENT)
 
 
-def check_listener(model: str, folder: Path) -> None:
-    """Raises WeightsError if a folder of weights holds something else."""
-    index = folder / "model_index.json"
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    if found != ListenerPipeline.__name__:
-        raise WeightsError(
-            f"model {model}: is no listener; give listener-small, or the folder model/ that "
-            "`headgen train listener-gen` wrote"
-        )
-
-
 def _editor(model: str, folder: Path) -> hub.Weights | None:
     """The weights that rewrite joins of a listener's segments; None if they know no such latents."""
     found = hub.resolve(EDITOR)
@@ -327,13 +255,6 @@ def _editor(model: str, folder: Path) -> hub.Weights | None:
         return found
     logger.warning("model %s: its latents are not those of %s, so segments are cross-faded", model, EDITOR)
     return None
-
-
-def digests(*models: hub.Weights) -> dict[str, str]:
-    """SHA-256 of all files, with the model's name, because each model has files of the same names."""
-    return {
-        f"{found.folder.name}/{file}": digest for found in models for file, digest in found.sha256.items()
-    }
 
 
 def _identity(
@@ -356,27 +277,3 @@ def _identity(
             "wishes": wishes,
         }
     )
-
-
-def write_video(
-    output: Path,
-    pictures: Generator[tuple[int, NDArray[np.uint8]], None, None],
-    speaker: Path,
-    has_audio: bool,
-    layout: Layout,
-    model: str,
-) -> None:
-    """Writes one take."""
-    with ExitStack() as stack:
-        stack.enter_context(closing(pictures))
-        writer = stack.enter_context(
-            VideoWriter(
-                output,
-                Fraction(FPS),
-                audio_from=speaker if has_audio else None,
-                metadata=container_metadata(model),
-            )
-        )
-        beside = stack.enter_context(closing(shown_pictures(speaker))) if layout == "side-by-side" else None
-        for _, picture in pictures:
-            writer.write(picture if beside is None else side_by_side(next(beside), picture))

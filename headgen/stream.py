@@ -16,7 +16,15 @@ from headgen import hub
 from headgen.errors import InputError
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.listen import (
+from headgen.listener.capture import captured, devices, in_real_time
+from headgen.listener.engine import CHUNK, ListenEngine, ListenJob, ListenOptions, Precision
+from headgen.listener.gen import Guidance
+from headgen.listener.latents import FRAMES_PER_LATENT
+from headgen.listener.live import DELAY, LiveFigures, LiveFrame, listen_live
+from headgen.listener.speaker import Piece, file_pieces, speaker_info
+from headgen.listener.track import FPS, SpeakerTrack
+from headgen.listener.wishes import Wish
+from headgen.listener_request import (
     MOST_CHUNK,
     PAINTER,
     FrameMode,
@@ -27,14 +35,6 @@ from headgen.listen import (
     digests,
     write_video,
 )
-from headgen.listener.capture import captured, devices, in_real_time
-from headgen.listener.engine import CHUNK, ListenEngine, ListenJob, ListenOptions, Precision
-from headgen.listener.gen import Guidance
-from headgen.listener.latents import FRAMES_PER_LATENT
-from headgen.listener.live import DELAY, LiveFigures, LiveFrame, listen_live
-from headgen.listener.speaker import Piece, file_pieces, speaker_info
-from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import Wish
 from headgen.media.output import check_output
 from headgen.media.provenance import record_path, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES

@@ -33,7 +33,14 @@ ALLOWED = {
     "synth": {"errors", "progress", "media", "faces", "nn", "hub"},
     "prepare": {"errors", "progress", "media", "faces"},
     "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "scheduler"},
-    "listen": {"errors", "progress", "media", "faces", "listener", "hub", "scheduler"},
+    "listener_request": {"errors", "media", "listener", "hub"},
+    "stream": {"errors", "progress", "media", "faces", "listener", "hub", "scheduler", "listener_request"},
+    "listen": {
+        *("errors", "progress", "media", "faces", "listener", "hub", "scheduler"),
+        *("listener_request", "stream"),
+    },
+    "join": {"errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"},
+    "serve": {"errors", "faces", "listener", "listener_request", "stream"},
     "listening": {"errors", "progress", "media", "faces", "listener", "synth"},
     "training": {
         *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub"),
@@ -41,7 +48,7 @@ ALLOWED = {
     },
     "evaluation": {
         *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"),
-        *("reenact", "listen", "listening", "synth"),
+        *("reenact", "listen", "listener_request", "listening", "stream", "synth"),
     },
     "doctor": {"errors", "hub", "nn"},
 }

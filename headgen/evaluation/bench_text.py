@@ -51,7 +51,7 @@ Curve = Callable[[Mapping[str, np.ndarray], Mapping[str, float]], np.ndarray]
 
 def _above(motion: Mapping[str, np.ndarray], rest: Mapping[str, float], *names: str) -> np.ndarray:
     """How far the sum of some numbers lies above its rest; nothing below."""
-    return sum(motion[name] - rest[name] for name in names).clip(0)
+    return np.sum([motion[name] - rest[name] for name in names], axis=0).clip(0)
 
 
 def _smile(motion: Mapping[str, np.ndarray], rest: Mapping[str, float]) -> np.ndarray:

@@ -16,11 +16,11 @@ from headgen import hub
 from headgen.evaluation.listener_systems import HeldOut, Listeners, no_step, resting
 from headgen.faces.portrait import read_portrait
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.listen import PAINTER
 from headgen.listener.engine import OVERLAP, SEGMENT, LatentEngine, PortraitPainter
 from headgen.listener.motion import motion_features
 from headgen.listener.speech import speech_features
 from headgen.listener.track import FPS, SAMPLE_RATE
+from headgen.listener_request import PAINTER
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler import Segment
 

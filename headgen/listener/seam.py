@@ -77,10 +77,11 @@ def fill_gaps(landmarks: Sequence[NDArray | None]) -> NDArray[np.float32] | None
 
     Frames without a face lie on a straight line between those around them.
     """
-    seen = [k for k, one in enumerate(landmarks) if one is not None]
+    found = {k: one for k, one in enumerate(landmarks) if one is not None}
+    seen = list(found)
     if 2 * len(seen) < max(1, len(landmarks)):
         return None
-    known = np.stack([landmarks[k] for k in seen]).astype(np.float64)
+    known = np.stack(list(found.values())).astype(np.float64)
     flat = known.reshape(len(seen), -1)
     places = np.interp(np.arange(len(landmarks)), seen, np.arange(len(seen)))
     low = np.floor(places).astype(int)
@@ -372,7 +373,7 @@ def _met(
         cv2.resize(_bytes(picture).mean(-1), size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         for picture in (left, right)
     ]
-    follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    follow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     places = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in left.shape[1::-1])), -1)
     out = []
     for picture, (here, there), share in ((left, grey, way), (right, grey[::-1], 1 - way)):

@@ -42,11 +42,11 @@ from numpy.typing import NDArray
 from headgen.errors import HeadgenError, InputError
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.listen import FrameMode
 from headgen.listener.engine import CHUNK, ListenEngine, ListenOptions, Precision
 from headgen.listener.live import DELAY, LiveFigures, LiveFrame
 from headgen.listener.speaker import Piece
 from headgen.listener.track import FPS, SAMPLE_RATE
+from headgen.listener_request import FrameMode
 from headgen.stream import check_delay, live_frames, live_options
 
 __all__ = ["make_app", "serve"]
