@@ -171,7 +171,7 @@ class ListenerEditor(DiffusionPipeline):
         self.maybe_free_model_hooks()
         out = latents.clone()
         for one, new in zip(out, made, strict=True):
-            one[inner] = torch.from_numpy(softened(new[inner].numpy(), one.numpy(), inner)).to(one)
+            one[inner] = torch.from_numpy(smoothed(new[inner].numpy(), one.numpy(), inner)).to(one)
         return out
 
     def refine_join(
@@ -312,17 +312,24 @@ def cross_fade(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray
     return (1 - share) * left + share * right
 
 
-def softened(made: NDArray[np.float32], window: NDArray[np.float32], inner: slice) -> NDArray[np.float32]:
-    """New inner frames (N, P, D) of a window (F, P, D) without small steps at the joints of latent frames.
+def smoothed(made: NDArray[np.float32], window: NDArray[np.float32], inner: slice) -> NDArray[np.float32]:
+    """New inner frames (N, P, D) of a window (F, P, D) without tremble.
 
-    Joints are softened from the left, as in segments; then the last one, whose later side must stay, from
-    the right.
+    The small steps at the joints of latent frames are taken out from the left, as in segments, then at the
+    last joint, whose later side must stay, from the right. A small network also leaves some noise: each frame
+    is averaged a little with those beside it.
     """
-    made = soften_joints(made, window[: inner.start])
-    last, after = (
-        latents_of(frames_of(one)[::-1]) for one in (made[-1:], window[inner.stop : inner.stop + 1])
-    )
-    return np.concatenate([made[:-1], latents_of(frames_of(soften_joints(last, after))[::-1])])
+    before, after = window[inner.start - 1 : inner.start], window[inner.stop : inner.stop + 1]
+    made = soften_joints(made, before)
+    last = _reversed(soften_joints(_reversed(made[-1:]), _reversed(after)))
+    frames = frames_of(np.concatenate([before, made[:-1], last, after]))
+    even = (frames[:-2] + 2 * frames[1:-1] + frames[2:]) / 4
+    return latents_of(even[FRAMES_PER_LATENT - 1 : 1 - FRAMES_PER_LATENT])
+
+
+def _reversed(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Latents (F, P, D) of the same frames in reverse order."""
+    return latents_of(frames_of(latents)[::-1])
 
 
 def frames_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from headgen.listener.edit import (
     latents_of,
     preconditioning,
     same_latents,
+    smoothed,
 )
 from headgen.listener.engine import LatentEngine, load_editor
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, places
@@ -164,6 +165,21 @@ def test_with_little_noise_a_join_stays_as_it_is():
     error = kept.flatten()[1] * (0.9 * clean + 0.1 * noise) - clean
     assert error.std().item() == pytest.approx(learnt.flatten()[1].item(), rel=0.02)
     assert error.std() < 0.11
+
+
+def test_what_is_new_does_not_tremble():
+    frames = np.random.default_rng(0).normal(0, 0.1, (40, 10, 6)).astype(np.float32)
+    window = latents_of(frames)
+    even = frames_of(smoothed(window[3:7], window, slice(3, 7)))
+    trembles = [np.diff(x, 2, axis=0).std() for x in (frames[12:28], even)]
+    assert even.shape == (16, 10, 6) and trembles[1] < 0.5 * trembles[0]
+    line = np.arange(40, dtype=np.float32)[:, None, None] * np.ones((1, 10, 6), np.float32)
+    window = latents_of(line)
+    assert np.allclose(smoothed(window[3:7], window, slice(3, 7)), window[3:7])  # movement stays
+    joint = np.where(np.arange(40) < 28, 0.4, 0)[:, None, None] * np.ones((1, 10, 6), np.float32)
+    window = latents_of(joint)  # a step where the inner frames end
+    made = np.concatenate([frames_of(smoothed(window[3:7], window, slice(3, 7))), joint[28:]])
+    assert np.abs(np.diff(made, axis=0)).max() < 0.2
 
 
 def test_a_bridge_leads_from_one_side_to_the_other_and_passes_blinks_by():
