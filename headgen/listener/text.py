@@ -45,8 +45,6 @@ GRAMS = range(3, 5)
 """Letters of an n-gram; the word's bounds count as letters."""
 MOST_GRAMS = 24
 """Of a word; what longer words have besides is left out."""
-NONE = 0.18
-"""Amount under which somebody is asked not to do something."""
 STEP = 0.05
 """Amounts are told to this."""
 ASKED = 0.0
@@ -143,11 +141,12 @@ class TextEncoder(ModelMixin, ConfigMixin):
         self.blocks = nn.ModuleList(_Block(width, 2**k) for k in range(layers))
         self.out_norm = nn.LayerNorm(width)
         self.asks = nn.Linear(width, len(WISHES))
+        self.refuses = nn.Linear(width, len(WISHES))
         self.amount = nn.Linear(width, len(WISHES))
         nn.init.normal_(self.letters.weight[1:], std=0.3)  # the first one stands for none, and is zero
         nn.init.constant_(self.asks.bias, -4.0)  # most words ask for nothing
 
-    def forward(self, grams: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, grams: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reads texts.
 
         Args:
@@ -155,7 +154,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             places: (B, W) which of the words stands where.
 
         Returns:
-            Logits of being asked for, and of the amount: (B, N) each.
+            Logits (B, N) of being spoken of, of being what is not to be done, and of the amount otherwise.
         """
         count = (grams != 0).sum(-1, keepdim=True)  # (U, 1)
         words = self.norm(self.letters(grams).sum(1) / count.clamp(min=1).sqrt())  # (U, D)
@@ -165,8 +164,9 @@ class TextEncoder(ModelMixin, ConfigMixin):
             x = block(x, there)
         x = self.out_norm(x)
         asks = self.asks(x).masked_fill(~there, -30.0)  # (B, W, N)
-        amount = (asks.softmax(1) * self.amount(x)).sum(1)
-        return asks.logsumexp(1), amount
+        share = asks.softmax(1)
+        refuses, amount = ((share * part(x)).sum(1) for part in (self.refuses, self.amount))
+        return asks.logsumexp(1), refuses, amount
 
 
 def words_of(text: str) -> list[str]:
@@ -213,19 +213,17 @@ def understand(text: str, encoder: TextEncoder) -> dict[str, float]:
 
 @torch.inference_mode()
 def _understand(texts: Sequence[Sequence[str]], encoder: TextEncoder) -> list[dict[str, float]]:
-    asks, amounts = encoder(
-        *(one.to(encoder.device) for one in tensors_of_words(texts, encoder.config.buckets))
-    )
-    told = []
-    for logits, sizes in zip(asks.tolist(), amounts.sigmoid().tolist(), strict=True):
-        found = {name: size for name, logit, size in zip(WISHES, logits, sizes, strict=True) if logit > ASKED}
-        told.append(
-            {
-                name: 0.0 if size < NONE else round(round(size / STEP) * STEP, 2)
-                for name, size in found.items()
-            }
-        )
-    return told
+    tensors = (one.to(encoder.device) for one in tensors_of_words(texts, encoder.config.buckets))
+    asks, refuses, amounts = encoder(*tensors)
+    steps = (amounts.sigmoid() / STEP).round().clamp(min=1) * (refuses <= 0)
+    return [
+        {
+            name: round(STEP * step, 2)
+            for name, logit, step in zip(WISHES, *rows, strict=True)
+            if logit > ASKED
+        }
+        for rows in zip(asks.tolist(), steps.tolist(), strict=True)
+    ]
 
 
 def read_text(text: str, encoder: TextEncoder) -> TextRequest:

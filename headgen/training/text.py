@@ -1,7 +1,8 @@
 """Training of the text encoder: texts of a grammar, with what they ask for; no files are needed.
 
-Each wish is asked for or not (a binary cross-entropy), and those that are have an amount (another one,
-against the amount as a probability, so that "none" is learnt as sharply as "a lot").
+Each wish is spoken of or not, and if so is not to be done or has an amount: three binary cross-entropies, the
+last one against the amount as a probability. Our design: nothing at all has a number of its own, because an
+amount alone, in doubt between none and a lot, would say a little.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class TextEncoderModule(L.LightningModule):
         width: int = 48,
         layers: int = 3,
         learning_rate: float = 4e-3,
-        total: int = 2400,
+        total: int = 2800,
         dropout: float = 0.2,
         average: float = 0.99,
         texts: int = 5000,
@@ -170,12 +171,14 @@ class TextEncoderModule(L.LightningModule):
 
     def loss(self, model: TextEncoder, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Named losses of a batch."""
-        asks, amounts = model(batch["grams"], batch["places"])
-        asked = batch["asked"]
-        error = F.binary_cross_entropy_with_logits(amounts, batch["amounts"], reduction="none")
+        asks, refuses, amounts = model(batch["grams"], batch["places"])
+        asked, wanted = batch["asked"], (batch["amounts"] > 0).float()
+        none = F.binary_cross_entropy_with_logits(refuses, 1 - wanted, reduction="none")
+        amount = F.binary_cross_entropy_with_logits(amounts, batch["amounts"], reduction="none")
         return {
             "asked": F.binary_cross_entropy_with_logits(asks, asked) * len(WISHES),
-            "amount": (error * asked).sum() / asked.sum().clamp(min=1),
+            "none": (none * asked).sum() / asked.sum().clamp(min=1),
+            "amount": (amount * wanted).sum() / wanted.sum().clamp(min=1),
         }
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:

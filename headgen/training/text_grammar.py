@@ -37,6 +37,8 @@ DOUBLED = frozenset(
 """Verbs whose last letter is doubled before -ing."""
 IRREGULAR = {"have": "has", "be": "is", "do": "does", "cry": "cries", "fly": "flies", "say": "says"}
 """Third persons that are not made by -s."""
+NONSENSE = 0.08
+"""Share of requests of which nothing is to be understood."""
 STRAY = 0.35
 """Share of requests with words in them that change nothing."""
 VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
@@ -143,6 +145,8 @@ def told_by(text: str, events: Sequence[Event], duration: float) -> dict[str, fl
 def request(rng: np.random.Generator) -> Example:
     """What somebody may write who wants a listener to be or do something."""
     out = Example("")
+    if rng.random() < NONSENSE:
+        return Example(strayed(foreign(rng), rng) if rng.random() < 0.5 else foreign(rng), {}, True)
     names = [NAMES[k] for k in rng.permutation(len(NAMES))]
     wanted = names[: WANTED[int(rng.integers(len(WANTED)))]]
     unwanted = names[len(wanted) :][: UNWANTED[int(rng.integers(len(UNWANTED)))]]
@@ -178,7 +182,9 @@ def joined(parts: Sequence[str], rng: np.random.Generator) -> str:
     """Parts, and what is said besides."""
     text = ""
     for part in parts:
-        text += (pick(phrases.LINKS, rng) if text else "") + part
+        aside = part.startswith(("without", "never", "but", "with ", "while"))
+        link = " " if aside and rng.random() < 0.5 else pick(phrases.LINKS, rng)
+        text += (link if text else "") + part
         if rng.random() < 0.12:
             text += f" {pick(phrases.OCCASIONS, rng)}"
     return f"{pick(phrases.OCCASIONS, rng)}, {text}" if rng.random() < 0.06 else text
@@ -205,6 +211,10 @@ def made_word(rng: np.random.Generator) -> str:
 def attitude(out: Example, rng: np.random.Generator) -> str:
     """Says how to be; notes it."""
     name = pick(ATTITUDES, rng)
+    if rng.random() < 0.1:
+        out.wishes[name] = 0.0
+        how = pick((*phrases.ADJECTIVES[name], *phrases.ADVERBS[name]), rng)
+        return f"{pick(phrases.NOT_BEING, rng)} {how}"
     amount, degrees = phrases.INTENSITIES[int(rng.integers(len(phrases.INTENSITIES)))]
     degree = pick(degrees, rng) + " "
     if rng.random() < 0.6:

@@ -268,6 +268,11 @@ NOT_DOING = ("without", "not", "no", "avoids", "avoid", "refrains from", "stops"
              "without so much as", "without even", "far from", "is never", "does without",
              "stays away from")  # fmt: skip
 """Before an -ing form."""
+NOT_BEING = ("not", "is not", "isn't", "not at all", "without being", "never", "does not seem",
+             "should not look", "don't be",
+             "must not be", "anything but", "not too", "no longer", "do not look",
+             "not in the least")  # fmt: skip
+"""Before an attitude."""
 NEVER = ("never", "never", "never ever", "not once", "at no time", "no longer", "never once")
 """Before a third person."""
 NONE_OF = ("no {}", "without {}", "without any {}", "not a single {}", "no {} at all", "shows no {}",
