@@ -44,6 +44,8 @@ TEXTS = {
 """What is asked for, by what it should change."""
 PHRASINGS_TRIED = 5
 """Of those that were not in training."""
+LEAST = 0.5
+"""Change, in standard deviations, under which nothing begins."""
 SMOOTHING = 0.2
 """Seconds, standard deviation: of curves, so that consonants and tremor are nothing."""
 Curve = Callable[[Mapping[str, np.ndarray], Mapping[str, float]], np.ndarray]
@@ -123,7 +125,8 @@ class Report:
         lines += ["", f"{'asked for from the middle on':32}{'change before':>14}{'after':>8}{'onset s':>10}"]
         for name, entry in facts["behaviours"].items():
             late = entry["late"]
-            lines.append(f"{name:32}{late['before']:>14.2f}{late['after']:>8.2f}{late['onset']:>10.2f}")
+            begins = "-" if late["onset"] is None else f"{late['onset']:.2f}"
+            lines.append(f"{name:32}{late['before']:>14.2f}{late['after']:>8.2f}{begins:>10}")
         return "\n".join(lines)
 
 
@@ -160,7 +163,7 @@ def bench(
         ``reading``: `phrasing_report`. ``behaviours``: for each of `TEXTS` ``texts``, by text (the plain one
         and five phrasings that were not trained on) the change of each of `CURVES`; and ``late``, when it is
         asked for from the middle on: its change ``before`` and ``after``, and ``onset``, seconds from the
-        middle until it begins.
+        middle until it begins, None if it does not.
 
     Raises:
         InputError: an option out of range, or fewer than two held-out conversations.
@@ -207,11 +210,7 @@ def bench(
                 one: {other: change(plain[other], by_wishes[requests[name, one]][other]) for other in CURVES}
                 for one in texts
             },
-            "late": {
-                "before": change(plain[name][:, :middle], late[:, :middle]),
-                "after": change(plain[name][:, middle:], late[:, middle:]),
-                "onset": (onset((late - plain[name]).mean(0)) - middle) / FPS,
-            },
+            "late": later(plain[name], late, middle),
         }
     facts = {
         "model": model, "data": str(data), "conversations": len(conversations),
@@ -252,6 +251,23 @@ def change(without: np.ndarray, given: np.ndarray) -> float:
     """
     before, after = without.mean(1), given.mean(1)
     return float((after - before).mean() / max(before.std(ddof=1), 1e-9))
+
+
+def later(without: np.ndarray, given: np.ndarray, middle: int) -> dict[str, float | None]:
+    """What changes before the `middle` frame and after; and when, if it does.
+
+    Args:
+        without: (conversations, T) curves of listeners without a text.
+        given: with one that asks for something from the middle on.
+        middle: frame.
+    """
+    after = change(without[:, middle:], given[:, middle:])
+    begins = (onset((given - without).mean(0)) - middle) / FPS
+    return {
+        "before": change(without[:, :middle], given[:, :middle]),
+        "after": after,
+        "onset": begins if after > LEAST else None,
+    }
 
 
 def onset(course: np.ndarray) -> int:

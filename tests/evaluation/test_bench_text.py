@@ -10,7 +10,7 @@ from tiny_listener import made_up_motion, made_up_speaker, tiny_codec, tiny_pipe
 
 from headgen.errors import InputError
 from headgen.evaluation import bench_text
-from headgen.evaluation.bench_text import TEXTS, bench, change, curves, onset
+from headgen.evaluation.bench_text import TEXTS, bench, change, curves, later, onset
 from headgen.faces.motion import MOTION_NAMES, motion_coefficients
 from headgen.media.tensors import write_tensors
 
@@ -93,3 +93,8 @@ def test_changes_are_in_standard_deviations_and_onsets_where_a_course_steps():
     course = np.where(np.arange(100) < 63, 0.0, 1.0) + rng.normal(0, 0.2, 100)
     assert abs(onset(course) - 63) <= 1
     assert onset(np.repeat([1.0, 0.0], [30, 70])) == 30
+    rising = without + np.where(np.arange(50) < 28, 0, 3)
+    assert later(without, rising, 25) == {
+        "before": 0, "after": pytest.approx(3 * 22 / 25 / without.mean(1).std(ddof=1)), "onset": 3 / 25,
+    }  # fmt: skip
+    assert later(without, without, 25)["onset"] is None
