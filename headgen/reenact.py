@@ -250,11 +250,10 @@ def _best_start(
     step = max(1, (reader.info.frames or 1) // _BEST_SAMPLE)
     best: DrivingFrame | None = None
     least = np.inf
-    for frame in _looked_through(reader, tracker, step, "look for the best start", progress):
-        assert frame.landmarks is not None
-        apart = float(np.square(describe(frame.landmarks) - wanted).sum())
+    for landmarks, image in _looked_through(reader, tracker, step, "look for the best start", progress):
+        apart = float(np.square(describe(landmarks) - wanted).sum())
         if apart < least:
-            best, least = frame, apart
+            best, least = DrivingFrame(landmarks, image, None), apart
     if best is None:
         raise _no_driver(reader.path)
     return best
@@ -265,14 +264,15 @@ def _samples(
 ) -> list[NDArray[np.float64]]:
     """The driver's landmarks (478, 3) at moments spread over the whole video."""
     step = -(-(reader.info.frames or 1) // _SAMPLE)
-    frames = _looked_through(reader, tracker, step, "look at the driver", progress)
-    return [frame.landmarks for frame in frames if frame.landmarks is not None]
+    return [
+        landmarks for landmarks, _ in _looked_through(reader, tracker, step, "look at the driver", progress)
+    ]
 
 
 def _looked_through(
     reader: VideoReader, tracker: FaceTracker, step: int, stage: str, progress: ProgressCallback | None
-) -> Iterator[DrivingFrame]:
-    """Every `step`-th driving frame that shows a face, tracked but not smoothed."""
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+    """Landmarks, not smoothed, and picture of every `step`-th driving frame that shows a face."""
     tracker.reset()
     for item in reader:
         if item.index % step:
@@ -281,7 +281,7 @@ def _looked_through(
         if progress is not None:
             progress(ProgressEvent(stage, item.index + 1, reader.info.frames))
         if track is not None:
-            yield DrivingFrame(track.landmarks, item.image, None)
+            yield track.landmarks, item.image
 
 
 def _no_driver(path: Path) -> InputError:

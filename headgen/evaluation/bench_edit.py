@@ -20,9 +20,9 @@ from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval, ratio
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
-from headgen.listener.edit import STEPS, STRENGTH, ListenerEditor, frames_of, latents_of
+from headgen.listener.edit import STEPS, STRENGTH, ListenerEditor
 from headgen.listener.engine import SHUT, load_editor, openness
-from headgen.listener.latents import FRAMES_PER_LATENT
+from headgen.listener.latents import FRAMES_PER_LATENT, frames_of, latents_of
 from headgen.listener.track import SpeakerTrack
 from headgen.listening import ListeningClip, clip_names, read_clip
 from headgen.media.output import check_output

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 
 from headgen.errors import InputError
 from headgen.faces import mesh
@@ -171,8 +170,7 @@ class Listeners:
     ) -> np.ndarray:
         """(T, K) of a listener; arguments as of `latents`."""
         frames = self.latents(track, name, guidance, wishes)
-        whole = rearrange(frames, "(f g) p c -> f p (g c)", g=self.pipeline.frames_per_latent)
-        return coefficients(self.pipeline.codec.decode(torch.from_numpy(whole)))
+        return coefficients(self.pipeline.codec.decode_frames(frames))
 
     @cached_property
     def tokens(self) -> torch.Tensor:

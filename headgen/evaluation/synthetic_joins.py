@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headgen.listener.edit import BLINKING, cross_fade, ease, frames_of
-from headgen.listener.latents import PARTS
+from headgen.listener.edit import BLINKING, cross_fade, ease
+from headgen.listener.latents import PARTS, frames_of
 from headgen.listener.track import FPS
 from headgen.listening import ListeningClip
 

@@ -142,7 +142,7 @@ def _step(apart: NDArray, response: NDArray) -> NDArray[np.float64]:
     return -apart * response / (response**2 + _CAUTION)
 
 
-def _near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float64]:
+def near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float64]:
     """How close each landmark (478,) of the mean face lies to some of them, 1 to 0."""
     face = mesh.mean_face().astype(np.float64)
     gap = np.linalg.norm(face[:, None, :2] - face[None, list(loop), :2], axis=2).min(1)
@@ -152,13 +152,13 @@ def _near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float
 def width_field(frontal: NDArray) -> NDArray[np.float64]:
     """Shift of each landmark (478,) to the right per unit by which the mouth becomes wider."""
     middle, half = (frontal[61, 0] + frontal[291, 0]) / 2, abs(frontal[291, 0] - frontal[61, 0]) / 2
-    return 0.5 * np.clip((frontal[:, 0] - middle) / half, -1, 1) * _near(mesh.LIPS_OUTER, 0.02, 0.25)
+    return 0.5 * np.clip((frontal[:, 0] - middle) / half, -1, 1) * near(mesh.LIPS_OUTER, 0.02, 0.25)
 
 
 def brow_fields() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shift of each landmark (478,) upwards per unit by which the left and the right brow rise."""
-    lids = _near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.0, 0.1)
-    left, right = (_near(brow, 0.06, 0.25) * (1 - lids) for brow in (mesh.BROW_LEFT, mesh.BROW_RIGHT))
+    lids = near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.0, 0.1)
+    left, right = (near(brow, 0.06, 0.25) * (1 - lids) for brow in (mesh.BROW_LEFT, mesh.BROW_RIGHT))
     irises = [*mesh.IRIS_LEFT, *mesh.IRIS_RIGHT]
     left[irises] = right[irises] = 0
     return left, right

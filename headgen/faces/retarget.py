@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from headgen.errors import InputError, check_choices
 from headgen.faces import mesh
-from headgen.faces.calibrate import CONTROLS, Correction, brow_fields, controls_of, width_field
+from headgen.faces.calibrate import CONTROLS, Correction, brow_fields, controls_of, near, width_field
 from headgen.faces.crop import EYE_CORNERS
 from headgen.faces.motion import head_angles, head_rotation
 
@@ -81,11 +81,6 @@ def region_weights() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     in a driver is mostly its own error when the head turns.
     """
     face = mesh.mean_face().astype(np.float64)
-
-    def near(loop: tuple[int, ...], inner: float, outer: float) -> NDArray[np.float64]:
-        gap = np.linalg.norm(face[:, None, :2] - face[None, list(loop), :2], axis=2).min(1)
-        return np.clip((outer - gap) / (outer - inner), 0, 1)
-
     eyes = np.maximum.reduce(
         [near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.1, 0.25), near(mesh.BROW_RIGHT + mesh.BROW_LEFT, 0.08, 0.25)]
     )

@@ -29,6 +29,7 @@ modality, K width of a head, F latent frames, P tokens a latent frame, N = F * P
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -117,6 +118,7 @@ class SpeakerTokens:
         end: index after the last row.
         whole_from: latent frames that end at this row or later find here whatever they may see.
         recent: last inputs of each encoder layer, to encode further rows with.
+        encoded: (B, T, 2, W) tokens of the rows that were encoded last, before any block's projection.
     """
 
     keys_values: dict[int, tuple[Tensor, Tensor]]
@@ -124,6 +126,7 @@ class SpeakerTokens:
     end: int
     whole_from: int
     recent: tuple[Tensor, ...]
+    encoded: Tensor
 
     def followed_by(self, new: SpeakerTokens, window: int) -> SpeakerTokens:
         """The last `window` rows of these, and new rows."""
@@ -137,7 +140,7 @@ class SpeakerTokens:
             for index, (keys, values) in self.keys_values.items()
         }
         whole_from = self.whole_from if first == self.first else first + window
-        return SpeakerTokens(keys_values, first, new.end, whole_from, new.recent)
+        return SpeakerTokens(keys_values, first, new.end, whole_from, new.recent, new.encoded)
 
 
 class SpeakerLayer(nn.Module):
@@ -271,6 +274,17 @@ class CTMAdapter(ModelMixin, ConfigMixin):
         c = self.config
         return c.window_frames - c.frames_per_latent + sum(self.encoder.reaches)
 
+    def open_gates(self, share: float) -> None:
+        """Opens all gates.
+
+        Args:
+            share: how far, 0 to below 1.
+        """
+        for index in self.config.layers:
+            attention = self._attention(index)
+            for gate in (attention.audio_gate, attention.motion_gate):
+                nn.init.constant_(gate, math.atanh(share))
+
     def encode(
         self, speaker: SpeakerCondition, first: int = 0, past: SpeakerTokens | None = None
     ) -> SpeakerTokens:
@@ -292,7 +306,7 @@ class CTMAdapter(ModelMixin, ConfigMixin):
         tokens, recent = self.encoder(speaker, recent)  # (B, T, 2, W)
         turns = _turns(range(first, first + count), 1, c.width // c.heads, c.window_frames, tokens.device)
         keys_values = {index: self._attention(index).project(tokens, turns) for index in c.layers}
-        new = SpeakerTokens(keys_values, first, first + count, first + 1, recent)
+        new = SpeakerTokens(keys_values, first, first + count, first + 1, recent, tokens)
         return new if past is None else past.followed_by(new, c.window_frames)
 
     def block(self, index: int, x: Tensor, tokens: SpeakerTokens, start: int = 0) -> Tensor:

@@ -32,7 +32,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headgen.listener.adapter import CTMAdapter, speaker_condition
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, soften_joints
+from headgen.listener.gen import for_steps
+from headgen.listener.latents import (
+    CHANNELS,
+    FRAMES_PER_LATENT,
+    PARTS,
+    WarpCodec,
+    frames_of,
+    latents_of,
+    soften_joints,
+)
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 
@@ -41,8 +50,6 @@ __all__ = [
     "bridge",
     "cross_fade",
     "ease",
-    "frames_of",
-    "latents_of",
     "preconditioning",
     "same_latents",
 ]
@@ -156,10 +163,7 @@ class ListenerEditor(DiffusionPipeline):
             speaker_condition(self.tracks(speakers, batch, frames, inner)).to(device),
             first=-self.adapter.history,
         )
-        # A scheduler counts its steps, and threads must not share one; see also `ListenerPipeline.denoise`.
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        scheduler.sigma_min = 1 / num_inference_steps
-        scheduler.set_timesteps(num_inference_steps)
+        scheduler = for_steps(self.scheduler, num_inference_steps)
         for timestep, share in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
             share = share.to(device)
             sigma = (share * strength * is_inner).expand(batch, -1)
@@ -237,13 +241,7 @@ class ListenerEditor(DiffusionPipeline):
         after = (frames - inner.stop) * FRAMES_PER_LATENT
         wanted = frames * FRAMES_PER_LATENT - after + self.adapter.history
         if speakers is None:
-            nothing = SpeakerTrack(
-                np.zeros((0, config.audio_width), np.float32),
-                np.zeros((0, config.motion_width), np.float32),
-                np.zeros(0, bool),
-                np.zeros(0, bool),
-            )
-            return [nothing.extended(wanted + after)] * batch
+            return [SpeakerTrack.unknown(wanted + after, config.audio_width, config.motion_width)] * batch
         known = [s[max(0, len(s) - after - wanted) : len(s) - after] for s in speakers]
         return [s.preceded(wanted - len(s)).extended(after) for s in known]
 
@@ -330,13 +328,3 @@ def smoothed(made: NDArray[np.float32], window: NDArray[np.float32], inner: slic
 def _reversed(latents: NDArray[np.float32]) -> NDArray[np.float32]:
     """Latents (F, P, D) of the same frames in reverse order."""
     return latents_of(frames_of(latents)[::-1])
-
-
-def frames_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Latents (F, P, D) frame by frame: (F * G, P, C)."""
-    return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
-
-
-def latents_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Frames (F * G, P, C) as latents (F, P, D)."""
-    return rearrange(frames, "(f g) p c -> f p (g c)", g=FRAMES_PER_LATENT)

@@ -26,9 +26,15 @@ from headgen.faces.retarget import Retargeter
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.listener.chain import LatentSegment
-from headgen.listener.edit import ListenerEditor, cross_fade, frames_of, latents_of, same_latents
+from headgen.listener.edit import ListenerEditor, cross_fade, same_latents
 from headgen.listener.gen import Guidance, ListenerPipeline
-from headgen.listener.latents import FaceMotion, WarpCodec, soften_joints
+from headgen.listener.latents import (
+    FaceMotion,
+    WarpCodec,
+    frames_of,
+    latents_of,
+    soften_joints,
+)
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import TextTokens, Wish, text_tokens
 from headgen.nn.precision import resolve_device, resolve_dtype

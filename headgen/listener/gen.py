@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.utils import BaseOutput
@@ -235,12 +234,7 @@ class ListenerPipeline(DiffusionPipeline):
             steps: denoising steps.
         """
         config, passes = self.adapter.config, [Pass(1.0, False, False, False)]
-        nobody = SpeakerTrack(
-            np.zeros((0, config.audio_width), np.float32),
-            np.zeros((0, config.motion_width), np.float32),
-            np.zeros(0, bool),
-            np.zeros(0, bool),
-        )
+        nobody = SpeakerTrack.unknown(0, config.audio_width, config.motion_width)
         speakers = [nobody] * len(noise)
         context, cache, tokens = self.encode(speakers, portraits, noise.shape[1], None, passes)
         noise = noise.to(self._execution_device, self.transformer.dtype)
@@ -337,12 +331,7 @@ class ListenerPipeline(DiffusionPipeline):
             steps: denoising steps.
             callback: see `StepCallback`.
         """
-        # A scheduler counts its steps: threads must not share one.
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        # By itself it takes its last step from almost no noise: a level that training hardly meets, where the
-        # network's word would be what comes out.
-        scheduler.sigma_min = 1 / steps
-        scheduler.set_timesteps(steps)
+        scheduler = for_steps(self.scheduler, steps)
         weights = torch.tensor([one.weight for one in passes], device=latents.device, dtype=latents.dtype)
         batch, frames = latents.shape[:2]
         for number, (timestep, sigma) in enumerate(zip(scheduler.timesteps, scheduler.sigmas, strict=False)):
@@ -363,6 +352,17 @@ class ListenerPipeline(DiffusionPipeline):
                 changed: dict[str, Any] = callback(self, number, timestep, {"latents": latents}) or {}
                 latents = changed.get("latents", latents)
         return latents
+
+
+def for_steps(scheduler: FlowMatchEulerDiscreteScheduler, steps: int) -> FlowMatchEulerDiscreteScheduler:
+    """A scheduler like another one, ready for so many steps."""
+    # A scheduler counts its steps: threads must not share one.
+    own = type(scheduler).from_config(scheduler.config)
+    # By itself it takes its last step from almost no noise: a level that training hardly meets, where the
+    # network's word would be what comes out.
+    own.sigma_min = 1 / steps
+    own.set_timesteps(steps)
+    return own
 
 
 def rows_before(adapter: CTMAdapter) -> int:

@@ -138,14 +138,23 @@ def soften_joints(latents: np.ndarray, before: np.ndarray | None = None) -> np.n
     """
     size = FRAMES_PER_LATENT
     known = latents if before is None else np.concatenate([before[-1:], latents])
-    frames = rearrange(known, "f p (g c) -> (f g) p c", g=size).copy()
+    frames = frames_of(known).copy()
     fade = (1 - np.arange(1, size + 1) / (size + 1))[:, None, None].astype(frames.dtype)
     for k in range(size, len(frames), size):
         moved = (frames[k - 1] - frames[k - 2] + frames[k + 1] - frames[k]) / 2
         step = (frames[k] - frames[k - 1] - moved).clip(-LARGEST_STEP, LARGEST_STEP)
         frames[k : k + size] -= fade * step
-    softened = rearrange(frames, "(f g) p c -> f p (g c)", g=size)
-    return softened[len(known) - len(latents) :]
+    return latents_of(frames)[len(known) - len(latents) :]
+
+
+def frames_of(latents: np.ndarray) -> np.ndarray:
+    """Latents (F, P, D) frame by frame: (F * G, P, C)."""
+    return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+
+
+def latents_of(frames: np.ndarray) -> np.ndarray:
+    """Frames (F * G, P, C) as latents (F, P, D)."""
+    return rearrange(frames, "(f g) p c -> f p (g c)", g=FRAMES_PER_LATENT)
 
 
 def part_landmarks() -> tuple[np.ndarray, ...]:

@@ -26,11 +26,12 @@ from headgen.faces.framing import Framing
 from headgen.faces.motion import head_angles, head_rotation
 from headgen.faces.smoothing import smooth_track
 from headgen.fsrt.small_engine import SmallEngine
-from headgen.listener.edit import OUTER, ListenerEditor, ease, latents_of
+from headgen.listener.edit import OUTER, ListenerEditor, ease
 from headgen.listener.latents import (
     CHANNELS,
     FRAMES_PER_LATENT,
     FaceMotion,
+    latents_of,
     motion_of_landmarks,
 )
 from headgen.listener.track import FPS, SpeakerTrack

@@ -10,7 +10,6 @@ numbers of a part.
 from __future__ import annotations
 
 import copy
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,18 +19,20 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from headgen.errors import InputError
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
 from headgen.listener.adapter import CTMAdapter
-from headgen.listener.edit import ListenerEditor, bridge, latents_of, preconditioning
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
+from headgen.listener.edit import ListenerEditor, bridge, preconditioning
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, latents_of, places
 from headgen.listener.transformer import ListenerTransformer
 from headgen.listening import clip_names, read_clip
 from headgen.training.average import move_average
-from headgen.training.data import ENDLESS, RangeSampler
-from headgen.training.listener import condition, importance, stretch
+from headgen.training.data import ENDLESS
+from headgen.training.endless import EndlessData
+from headgen.training.listener import codec_of, condition, importance, stretch
+from headgen.training.schedule import adamw
 
 Batch = dict[str, Tensor]
 
@@ -122,7 +123,7 @@ def begun(join: Join, rng: np.random.Generator) -> np.ndarray:
     return join.cut(middle)
 
 
-class JoinData(L.LightningDataModule):
+class JoinData(EndlessData):
     """Joins made of conversations that ``headgen synth listening`` made.
 
     Args:
@@ -143,26 +144,12 @@ class JoinData(L.LightningDataModule):
         seed: int = 0,
         lead: int = 48,
     ) -> None:
-        super().__init__()
-        self.folder, self.window, self.batch_size = Path(data), window, batch_size
-        self.workers, self.seed, self.lead = workers, seed, lead
+        super().__init__(batch_size, workers)
+        self.folder, self.window, self.seed, self.lead = Path(data), window, seed, lead
 
-    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
-        return DataLoader(
-            SyntheticJoins(self.folder, split, self.window, self.lead, self.seed),
-            batch_size=self.batch_size,
-            sampler=RangeSampler(start, count),
-            num_workers=self.workers,
-        )
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step if self.trainer else 0
-        return self._loader("train", done * self.batch_size, ENDLESS)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """A fixed set of joins of other conversations."""
-        return self._loader("val", 0, 4 * self.batch_size)
+    def examples(self, split: str) -> SyntheticJoins:
+        """Joins made of the conversations of a split."""
+        return SyntheticJoins(self.folder, split, self.window, self.lead, self.seed)
 
 
 class ListenerEditModule(L.LightningModule):
@@ -216,9 +203,7 @@ class ListenerEditModule(L.LightningModule):
             base_width=width, layers=list(range(layers)), width=adapter_width, heads=2, encoder_layers=2,
             frames_per_latent=FRAMES_PER_LATENT, window_frames=adapter_window,
         )  # fmt: skip
-        for attention in adapter.attentions.values():
-            for gate in (attention.audio_gate, attention.motion_gate):
-                nn.init.constant_(gate, math.atanh(gates))  # there is no base to be left as it is
+        adapter.open_gates(gates)  # there is no base to be left as it is
         self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
         self.average_model = copy.deepcopy(self.model).requires_grad_(False)
         self.register_buffer("importance", torch.ones(len(PARTS), CHANNELS))
@@ -229,13 +214,7 @@ class ListenerEditModule(L.LightningModule):
         Raises:
             InputError: there is none.
         """
-        folder = self.trainer.datamodule.folder
-        if not (folder / "codec" / "config.json").is_file():
-            raise InputError(
-                f"{folder}: no conversations to train on; make some with `headgen synth listening`"
-            )
-        found = WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
-        self.codec.load_state_dict(found.state_dict())
+        self.codec.load_state_dict(codec_of(self.trainer.datamodule.folder).state_dict())
         self.importance.copy_(importance(self.codec))
 
     @property
@@ -330,14 +309,5 @@ class ListenerEditModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.hparams.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-        )
-
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / self.hparams.warmup)
-            done = min(1.0, step / self.hparams.total)
-            return rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        options = self.hparams
+        return adamw(self.model.parameters(), options.learning_rate, options.warmup, options.total)

@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from headgen.errors import InputError
 from headgen.evaluation.listener_systems import coefficients
 from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
-from headgen.listener.adapter import CTMAdapter, SpeakerCondition
+from headgen.listener.adapter import CTMAdapter, SpeakerCondition, SpeakerTokens
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
@@ -38,8 +38,10 @@ from headgen.listener.transformer import ListenerTransformer
 from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
 from headgen.listening import ListeningClip, clip_names, read_clip
 from headgen.training.average import move_average
-from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.data import ENDLESS
+from headgen.training.endless import EndlessData
 from headgen.training.listener_samples import ListenerSamples
+from headgen.training.schedule import adamw
 
 Batch = dict[str, Tensor]
 
@@ -188,7 +190,7 @@ def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> d
     return {name: torch.from_numpy(getattr(rows, name)) for name in ("audio", "motion", "heard", "seen")}
 
 
-class ListeningData(L.LightningDataModule):
+class ListeningData(EndlessData):
     """Stretches of conversations made by ``headgen synth listening``.
 
     Args:
@@ -204,26 +206,12 @@ class ListeningData(L.LightningDataModule):
         self, data: str, latent_frames: int = 48, batch_size: int = 16, workers: int = 0, seed: int = 0,
         lead: int = 88,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.folder, self.latent_frames, self.batch_size = Path(data), latent_frames, batch_size
-        self.workers, self.seed, self.lead = workers, seed, lead
+        super().__init__(batch_size, workers)
+        self.folder, self.latent_frames, self.seed, self.lead = Path(data), latent_frames, seed, lead
 
-    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
-        return DataLoader(
-            ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed),
-            batch_size=self.batch_size,
-            sampler=RangeSampler(start, count),
-            num_workers=self.workers,
-        )
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step if self.trainer else 0
-        return self._loader("train", done * self.batch_size, ENDLESS)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """A fixed set of stretches of other conversations."""
-        return self._loader("val", 0, 4 * self.batch_size)
+    def examples(self, split: str) -> ListeningClips:
+        """Stretches of the conversations of a split."""
+        return ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed)
 
 
 class ListenerGenModule(L.LightningModule):
@@ -294,9 +282,7 @@ class ListenerGenModule(L.LightningModule):
             if train == "all":
                 # There is no base to be left as it is, and what a speaker tells is so little of what a
                 # listener does that shut gates find no reason to open.
-                for attention in adapter.attentions.values():
-                    for gate in (attention.audio_gate, attention.motion_gate):
-                        nn.init.constant_(gate, math.atanh(gates))
+                adapter.open_gates(gates)
         self.announce = nn.Linear(2 * adapter.config.width, len(FULL))
         self.model = nn.ModuleDict({"transformer": transformer.train(), "adapter": adapter.train()})
         if train == "adapter":
@@ -319,11 +305,7 @@ class ListenerGenModule(L.LightningModule):
         Raises:
             InputError: there is none, or the model to start from has another one.
         """
-        if not (folder / "codec" / "config.json").is_file():
-            raise InputError(
-                f"{folder}: no conversations to train on; make some with `headgen synth listening`"
-            )
-        found = WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
+        found = codec_of(folder)
         if self.hparams.init and not torch.equal(found.basis, self.codec.basis.cpu()):
             raise InputError(
                 f"{self.hparams.init}: its latents are not those of {folder}; go on with the data set that "
@@ -352,8 +334,8 @@ class ListenerGenModule(L.LightningModule):
 
     def predict(
         self, model: Any, noisy: Tensor, sigma: Tensor, batch: Batch, keep: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Clean latents (B, F, P, D) as the network sees them.
+    ) -> tuple[Tensor, SpeakerTokens]:
+        """Clean latents (B, F, P, D) as the network sees them, and what it was told of the speakers.
 
         Args:
             model: transformer and adapter.
@@ -366,7 +348,8 @@ class ListenerGenModule(L.LightningModule):
         speaker = model["adapter"].encode(condition(batch, keep), first=frames - batch["audio"].shape[1])
         text = TextTokens(batch["text"], batch["text_start"], batch["text_end"])
         context = model["transformer"].encode(batch["portrait"], text)
-        return model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
+        clean = model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
+        return clean, speaker
 
     def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Named losses of a batch with noise of a generator."""
@@ -387,7 +370,8 @@ class ListenerGenModule(L.LightningModule):
         noisy = (1 - true_sigma) * clean + true_sigma * normal(*clean.shape)
         keep = draw(many) >= self.hparams.withhold, draw(many) >= self.hparams.withhold
         batch = {**batch, "portrait": normal(many, len(PARTS), CHANNELS)}
-        error = self.predict(model, noisy, sigma, batch, keep) - clean
+        found, speaker = self.predict(model, noisy, sigma, batch, keep)
+        error = found - clean
         weight = (~is_past / sigma.clamp(min=SHARPEST) ** 2)[..., None, None]
         weight = weight / weight.mean()
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
@@ -400,19 +384,17 @@ class ListenerGenModule(L.LightningModule):
         return {
             "place": (weight * error_squared).mean(),
             "change": self.hparams.steadiness * (moving * change).mean(),
-            "answers": self.hparams.announcing * self.announced(model, batch, keep),
+            "answers": self.hparams.announcing * self.announced(speaker, batch["answers"]),
         }
 
-    def announced(self, model: Any, batch: Batch, keep: tuple[Tensor, Tensor]) -> Tensor:
+    def announced(self, speaker: SpeakerTokens, answers: Tensor) -> Tensor:
         """How badly the speaker's tokens tell which answers come next: a mean cross-entropy.
 
         Our design: answers are rare and small beside all that a listener does out of habit. Told apart from
         the rest like this, they teach the adapter what to listen for long before the denoiser could.
         """
-        encoder = model["adapter"].encoder
-        tokens, _ = encoder(condition(batch, keep), encoder.start(len(batch["answers"])))
-        rows = tokens[:, -batch["answers"].shape[1] :].flatten(2)
-        return F.binary_cross_entropy_with_logits(self.announce(rows), batch["answers"].to(rows.dtype))
+        rows = speaker.encoded[:, -answers.shape[1] :].flatten(2)
+        return F.binary_cross_entropy_with_logits(self.announce(rows), answers.to(rows.dtype))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch."""
@@ -469,18 +451,20 @@ class ListenerGenModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""
-        trained = [p for m in (self.model, self.announce) for p in m.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, self.hparams.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-        )
+        parameters = itertools.chain(self.model.parameters(), self.announce.parameters())
+        options = self.hparams
+        return adamw(parameters, options.learning_rate, options.warmup, options.total)
 
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / self.hparams.warmup)
-            done = min(1.0, step / self.hparams.total)
-            return rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+def codec_of(folder: Path) -> WarpCodec:
+    """The codec of a data set.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (folder / "codec" / "config.json").is_file():
+        raise InputError(f"{folder}: no conversations to train on; make some with `headgen synth listening`")
+    return WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
 
 
 def condition(batch: Batch, keep: tuple[Tensor, Tensor]) -> SpeakerCondition:

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from headgen.evaluation.text_phrasings import phrasing_report
 from headgen.listener.text import TextEncoder, tensors_of_words, words_of
 from headgen.listener.wishes import WISHES
 from headgen.synth.conversation.phrasing import pick
 from headgen.training.average import move_average
-from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.data import ENDLESS
+from headgen.training.endless import EndlessData
 from headgen.training.text_grammar import Example, example
 
 __all__ = ["RequestData", "Requests", "TextEncoderModule", "learnt_words", "mistyped"]
@@ -91,7 +92,7 @@ def learnt_words(count: int, seed: int) -> list[str]:
     return sorted(found)
 
 
-class RequestData(L.LightningDataModule):
+class RequestData(EndlessData):
     """Texts for training and validation.
 
     Args:
@@ -102,10 +103,16 @@ class RequestData(L.LightningDataModule):
     """
 
     def __init__(self, batch_size: int = 32, workers: int = 0, seed: int = 0, buckets: int = 8192) -> None:
-        super().__init__()
-        self.batch_size, self.workers, self.seed, self.buckets = batch_size, workers, seed, buckets
+        super().__init__(batch_size, workers)
+        self.seed, self.buckets = seed, buckets
 
-    def _collate(self, items: list[Item]) -> dict[str, Tensor]:
+    def examples(self, split: str) -> Requests:
+        """Texts; other ones for validation."""
+        trains = split == "train"
+        return Requests(self.seed if trains else self.seed + VALIDATION_SEED, trains)
+
+    def collate(self, items: list[Item]) -> dict[str, Tensor]:
+        """A batch of texts."""
         words, asked, amounts = zip(*items, strict=True)
         grams, places = tensors_of_words(words, self.buckets)
         return {
@@ -114,24 +121,6 @@ class RequestData(L.LightningDataModule):
             "asked": torch.stack(asked),
             "amounts": torch.stack(amounts),
         }
-
-    def _loader(self, data: Requests, start: int, count: int) -> DataLoader[Any]:
-        return DataLoader(
-            data,
-            batch_size=self.batch_size,
-            sampler=RangeSampler(start, count),
-            num_workers=self.workers,
-            collate_fn=self._collate,
-        )
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step if self.trainer else 0
-        return self._loader(Requests(self.seed, True), done * self.batch_size, ENDLESS)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """A fixed set of other texts."""
-        return self._loader(Requests(self.seed + VALIDATION_SEED, False), 0, 4 * self.batch_size)
 
 
 class TextEncoderModule(L.LightningModule):

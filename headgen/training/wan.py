@@ -13,7 +13,6 @@ Shapes: B batch, C latent channels, F latent frames of a stretch, h, w latent si
 
 from __future__ import annotations
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -29,6 +28,7 @@ from headgen.listener.adapter import CTMAdapter, SpeakerCondition
 from headgen.listener.wan import AnchoredAttachment, hear, token_timesteps
 from headgen.listener.wan_base import Recipe, WanAddition, add_lora, load_transformer
 from headgen.listener.wan_latents import FRAMES_PER_LATENT
+from headgen.training.schedule import adamw
 
 __all__ = ["WanListenerModule"]
 
@@ -202,15 +202,5 @@ class WanListenerModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, self.hparams.learning_rate, betas=(0.9, 0.99), weight_decay=0.01
-        )
-
-        def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / self.hparams.warmup)
-            done = min(1.0, step / self.hparams.total)
-            return rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        options = self.hparams
+        return adamw(self.parameters(), options.learning_rate, options.warmup, options.total, momentum=0.99)

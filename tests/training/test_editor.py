@@ -16,8 +16,9 @@ from headgen import cli
 from headgen.errors import InputError
 from headgen.evaluation import bench_edit
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, JoinMaker
-from headgen.listener.edit import BLINKING, cross_fade, frames_of
+from headgen.listener.edit import BLINKING, cross_fade
 from headgen.listener.engine import load_editor
+from headgen.listener.latents import frames_of
 from headgen.listening import clip_names, read_clip
 from headgen.media.tensors import write_tensors
 from headgen.training.editor import JoinData, ListenerEditModule, SyntheticJoins
