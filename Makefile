@@ -28,8 +28,8 @@ lint: setup
 bench: setup
 	$(BIN)/headgen bench fsrt
 
-studio:
-	@echo "The studio comes later. Until then: headgen reenact --help"
+studio: setup
+	$(BIN)/headgen studio
 
 clean:
 	rm -rf build dist demos/out .mypy_cache .pytest_cache .ruff_cache

@@ -55,6 +55,9 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "reenact": Command("headgen.reenact:reenact", "make a portrait move like a driving video"),
     "listen": Command("headgen.listen:listen", "make a portrait listen to a speaker"),
+    "edit-portrait": Command(
+        "headgen.portrait_editor:edit_portrait", "turn a portrait's head and eyes, change its expression"
+    ),
     "join": Command(
         "headgen.join:join", "join head videos of one person without a seam", positional="videos"
     ),
@@ -119,6 +122,7 @@ COMMANDS: dict[str, Command] = {
         "headgen.hub:verify", "check the files of all models or one", positional="name"
     ),
     "weights convert": Command("headgen.hub:convert", "turn official FSRT checkpoints into safetensors"),
+    "studio": Command("headgen_studio.app:studio", "open the studio, a page in the browser"),
     "doctor": Command("headgen.doctor:doctor", "what is installed, what is missing and how to get it"),
 }
 

@@ -1,0 +1,1 @@
+"""The studio: a face on the library, in the browser."""

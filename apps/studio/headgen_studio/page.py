@@ -1,0 +1,48 @@
+"""What the tabs of a page know of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from headgen_studio.history import Job
+
+__all__ = ["Loader", "Page"]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a job of the past comes back into the tab that made it."""
+
+    tab: str
+    """Id of the tab."""
+    components: list[Any]
+    """That are filled."""
+    values: Callable[[Job], list[Any]]
+    """Of these components, from a job."""
+
+
+@dataclass
+class Page:
+    """Components that other tabs write to; a tab that is built fills in its own."""
+
+    blocks: gr.Blocks
+    tabs: gr.Tabs
+    sources: gr.Gallery | None = None
+    """Photographs of the Reenact tab; its value is a list of paths."""
+    portrait: gr.Image | None = None
+    """Photograph of the Listen tab."""
+    loaders: dict[str, Loader] = field(default_factory=dict)
+    """By command."""
+
+    @classmethod
+    def begin(cls, blocks: gr.Blocks) -> Page:
+        """The page's head, and tabs to be filled."""
+        gr.HTML(
+            '<div class="masthead"><h1>headgen studio</h1><p>Make a portrait move like somebody else, '
+            "or let it listen.</p></div>"
+        )
+        return cls(blocks, gr.Tabs(elem_id="tabs"))
