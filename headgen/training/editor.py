@@ -33,6 +33,7 @@ from headgen.training.data import ENDLESS
 from headgen.training.endless import EndlessData
 from headgen.training.listener import codec_of, condition, importance, stretch
 from headgen.training.schedule import adamw
+from headgen.training.shares import Noise, Share, shared_mean
 
 Batch = dict[str, Tensor]
 
@@ -129,7 +130,7 @@ class JoinData(EndlessData):
     Args:
         data: the folder.
         window: F.
-        batch_size: joins a step.
+        batch_size: joins a step and process.
         workers: processes that prepare them; 0 prepares them in the training process.
         seed: base of all randomness of the data.
         lead: speaker rows before a window that go with it: the adapter's history.
@@ -229,28 +230,28 @@ class ListenerEditModule(L.LightningModule):
         editor.set_progress_bar_config(disable=True)
         return editor
 
-    def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named losses of a batch with noise of a generator."""
+    def loss(self, model: Any, batch: Batch, noises: Noise) -> dict[str, Tensor]:
+        """Named losses of a batch with some noise."""
         truth, inner = batch["latents"], batch["inner"]
-        many, frames = truth.shape[:2]
+        frames = truth.shape[1]
 
         def draw(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator).to(truth.device)
+            return noises.uniform(*shape).to(truth.device)
 
         now = torch.arange(frames, device=truth.device)[None]
         is_inner = (now >= inner[:, :1]) & (now < inner[:, 1:])  # (B, F)
         mask = is_inner[..., None, None]
         level = torch.cat([bridge(t[None], slice(*i)) for t, i in zip(truth, inner.tolist(), strict=True)])
         clean, join = truth - level, batch["join"] - level
-        strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * draw(many, 1).square()
-        strength = torch.where(draw(many, 1) < WHOLE_NOISE, 1.0, strength)
-        share = torch.where(draw(many, 1) < BEGINNINGS, 1.0, draw(many, 1))
-        noise = torch.randn(truth.shape, generator=generator).to(truth.device)
+        strength = LEAST_STRENGTH + (1 - LEAST_STRENGTH) * draw(1).square()
+        strength = torch.where(draw(1) < WHOLE_NOISE, 1.0, strength)
+        share = torch.where(draw(1) < BEGINNINGS, 1.0, draw(1))
+        noise = noises.normal(*truth.shape[1:]).to(truth.device)
         s, r = strength[..., None, None], share[..., None, None]
         path = (1 - r) * clean + r * ((1 - s) * join + s * noise)
         sigma = is_inner * share * strength
-        keep = draw(many) >= self.hparams.withhold, draw(many) >= self.hparams.withhold
-        portrait = torch.randn(many, len(PARTS), CHANNELS, generator=generator).to(truth.device)
+        keep = draw() >= self.hparams.withhold, draw() >= self.hparams.withhold
+        portrait = noises.normal(len(PARTS), CHANNELS).to(truth.device)
         speaker = model["adapter"].encode(
             condition(batch, keep), first=frames * FRAMES_PER_LATENT - batch["audio"].shape[1]
         )
@@ -264,8 +265,8 @@ class ListenerEditModule(L.LightningModule):
         kept, learnt = preconditioning(sigma)
         error = mask * (kept * path + learnt * found - clean)
         weight = 1 / preconditioning(share * strength)[1].clamp(min=SHARPEST)
-        weight = weight / weight.mean()
-        count = mask.float().mean()
+        weight = weight / shared_mean(weight.mean())
+        count = shared_mean(mask.float().mean())
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
         change = (steps[:, 1:] - steps[:, :-1]).square() * self.importance
         place = error.square() * self.importance.repeat(1, FRAMES_PER_LATENT)
@@ -276,22 +277,24 @@ class ListenerEditModule(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch."""
-        terms = self.loss(self.model, batch, torch.Generator().manual_seed(self.global_step))
+        noise = Share.of_step(self, index).noise(len(batch["latents"]))
+        terms = self.loss(self.model, batch, noise)
         for name, value in terms.items():
-            self.log(f"train/{name}", value)
+            self.log(f"train/{name}", value, sync_dist=True)
         return sum(terms.values(), torch.zeros((), device=self.device))
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Moves the average; faster at first."""
-        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
+    def optimizer_step(self, *step: Any, **options: Any) -> None:
+        """One step, after which the average moves, faster at first; a checkpoint comes later and has both."""
+        super().optimizer_step(*step, **options)
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step + 1)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Losses of the average with fixed noise; and root mean square errors of what it makes of joins.
 
         ``val/made`` is that of rewritten inner frames, ``val/given`` that of the joins as they were.
         """
-        terms = self.loss(self.average_model, batch, torch.Generator().manual_seed(index))
         editor, many = self.exported, len(batch["latents"])
+        terms = self.loss(self.average_model, batch, Share(done=index).noise(many))
         squares: dict[str, list[Tensor]] = {"made": [], "given": []}
         generator = torch.Generator().manual_seed(index)
         for truth, join, inner in zip(batch["latents"], batch["join"], batch["inner"].tolist(), strict=True):
@@ -305,7 +308,7 @@ class ListenerEditModule(L.LightningModule):
                 squares[name].append((one - truth)[slice(*inner)].square().mean())
         terms |= {name: torch.stack(values).mean().sqrt() for name, values in squares.items()}
         for name, value in terms.items():
-            self.log(f"val/{name}", value, batch_size=many)
+            self.log(f"val/{name}", value, batch_size=many, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""

@@ -9,6 +9,7 @@ import lightning as L
 from torch.utils.data import DataLoader, Dataset
 
 from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.shares import Share
 
 __all__ = ["EndlessData"]
 
@@ -19,7 +20,7 @@ class EndlessData(L.LightningDataModule):
     """Examples, number i of which is a function of the seed and i alone.
 
     Args:
-        batch_size: examples a step.
+        batch_size: examples a step and process.
         workers: processes that prepare them; 0 prepares them in the training process.
     """
 
@@ -34,20 +35,20 @@ class EndlessData(L.LightningDataModule):
         """Those of ``train`` or ``val``."""
         raise NotImplementedError
 
-    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
+    def _loader(self, split: str, start: int, count: int, stride: int = 1) -> DataLoader[Any]:
         return DataLoader(
             self.examples(split),
             batch_size=self.batch_size,
-            sampler=RangeSampler(start, count),
+            sampler=RangeSampler(start, count, stride),
             num_workers=self.workers,
             collate_fn=self.collate,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step if self.trainer else 0
-        return self._loader("train", done * self.batch_size, ENDLESS)
+        """An endless stream that goes on where a resumed run stopped; several processes share it."""
+        share = Share.of(self.trainer)
+        return self._loader("train", share.start(self.batch_size), ENDLESS, share.processes)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """A fixed set of other examples."""
+        """A fixed set of other examples, the same in every process."""
         return self._loader("val", 0, VALIDATION_BATCHES * self.batch_size)

@@ -332,6 +332,7 @@ class FSRTTraining(L.LightningModule):
                 self.log(
                     "train/discriminator",
                     self._train_discriminator(discriminator_optimizer, picture, target, keypoints),
+                    sync_dist=True,
                 )
                 self.discriminator.requires_grad_(False)
                 fake, fake_maps = self.discriminator(picture, keypoints)
@@ -344,8 +345,8 @@ class FSRTTraining(L.LightningModule):
         self.manual_backward(loss)
         optimizer.step()
         self._update_average()
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()})
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, sync_dist=True)
+        self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self.log_dict({"train/learning_rate": rate, "train/phase": float(phase)})
 
     def _wanted_keypoints(self, batch: Batch) -> Tensor:

@@ -42,6 +42,7 @@ from headgen.training.data import ENDLESS
 from headgen.training.endless import EndlessData
 from headgen.training.listener_samples import ListenerSamples
 from headgen.training.schedule import adamw
+from headgen.training.shares import Noise, Share, shared_mean
 
 Batch = dict[str, Tensor]
 
@@ -196,7 +197,7 @@ class ListeningData(EndlessData):
     Args:
         data: the folder.
         latent_frames: F of a stretch.
-        batch_size: stretches a step.
+        batch_size: stretches a step and process.
         workers: processes that prepare them; 0 prepares them in the training process.
         seed: base of all randomness of the data.
         lead: speaker rows before a stretch that go with it: the adapter's history.
@@ -306,7 +307,8 @@ class ListenerGenModule(L.LightningModule):
             InputError: there is none, or the model to start from has another one.
         """
         found = codec_of(folder)
-        if self.hparams.init and not torch.equal(found.basis, self.codec.basis.cpu()):
+        own = self.codec.basis.cpu().half()  # as shipped weights hold it
+        if self.hparams.init and not torch.equal(found.basis.half(), own):
             raise InputError(
                 f"{self.hparams.init}: its latents are not those of {folder}; go on with the data set that "
                 "it was trained on, or start anew"
@@ -351,29 +353,29 @@ class ListenerGenModule(L.LightningModule):
         clean = model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
         return clean, speaker
 
-    def loss(self, model: Any, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named losses of a batch with noise of a generator."""
+    def loss(self, model: Any, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Named losses of a batch with some noise."""
         clean = batch["latents"]
-        many, frames = clean.shape[:2]
+        frames = clean.shape[1]
 
         def draw(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator).to(clean.device)
+            return noise.uniform(*shape).to(clean.device)
 
         def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator).to(clean.device)
+            return noise.normal(*shape).to(clean.device)
 
-        level = torch.sigmoid(normal(many, 1) * NOISE_SPREAD + NOISE_CENTRE)
-        past = torch.where(draw(many, 1) < 0.5, (draw(many, 1) * frames).floor(), 0.0)
+        level = torch.sigmoid(normal(1) * NOISE_SPREAD + NOISE_CENTRE)
+        past = torch.where(draw(1) < 0.5, (draw(1) * frames).floor(), 0.0)
         is_past = torch.arange(frames, device=clean.device)[None] < past
         sigma = torch.where(is_past, 0.0, level)
-        true_sigma = torch.where(is_past, PAST_NOISE * draw(many, 1), level)[..., None, None]
-        noisy = (1 - true_sigma) * clean + true_sigma * normal(*clean.shape)
-        keep = draw(many) >= self.hparams.withhold, draw(many) >= self.hparams.withhold
-        batch = {**batch, "portrait": normal(many, len(PARTS), CHANNELS)}
+        true_sigma = torch.where(is_past, PAST_NOISE * draw(1), level)[..., None, None]
+        noisy = (1 - true_sigma) * clean + true_sigma * normal(*clean.shape[1:])
+        keep = draw() >= self.hparams.withhold, draw() >= self.hparams.withhold
+        batch = {**batch, "portrait": normal(len(PARTS), CHANNELS)}
         found, speaker = self.predict(model, noisy, sigma, batch, keep)
         error = found - clean
         weight = (~is_past / sigma.clamp(min=SHARPEST) ** 2)[..., None, None]
-        weight = weight / weight.mean()
+        weight = weight / shared_mean(weight.mean())
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
         now = ~is_past.repeat_interleave(steps.shape[1] // frames, 1)
         change = (steps[:, 1:] - steps[:, :-1]).square() * self.importance
@@ -398,28 +400,30 @@ class ListenerGenModule(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch."""
-        generator = torch.Generator().manual_seed(self.global_step)
-        terms = self.loss(self.model, batch, generator)
+        noise = Share.of_step(self, index).noise(len(batch["latents"]))
+        terms = self.loss(self.model, batch, noise)
         for name, value in terms.items():
-            self.log(f"train/{name}", value)
+            self.log(f"train/{name}", value, sync_dist=True)
         return sum(terms.values(), torch.zeros((), device=self.device))
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Moves the average; faster at first."""
-        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
+    def optimizer_step(self, *step: Any, **options: Any) -> None:
+        """One step, after which the average moves, faster at first; a checkpoint comes later and has both."""
+        super().optimizer_step(*step, **options)
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step + 1)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Losses of the average with fixed noise."""
-        terms = self.loss(self.average_model, batch, torch.Generator().manual_seed(index))
+        many = len(batch["latents"])
+        terms = self.loss(self.average_model, batch, Share(done=index).noise(many))
         for name, value in terms.items():
-            self.log(f"val/{name}", value, batch_size=len(batch["latents"]))
+            self.log(f"val/{name}", value, batch_size=many, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Makes listeners for conversations that were not trained on, and measures them."""
         if not self.hparams.sampled or self.trainer.sanity_checking:
             return
         for name, value in self.measure().items():
-            self.log(f"val/{name}", value)
+            self.log(f"val/{name}", value, sync_dist=True)
 
     def measure(self) -> dict[str, float]:
         """`WATCHED` figures of listeners made for the first conversations of the validation set."""

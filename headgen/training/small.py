@@ -30,6 +30,7 @@ from headgen.fsrt.small import CENTRE, PARTS, FSRTSmall, Region, SmallOutput, So
 from headgen.training.average import move_average
 from headgen.training.data import ENDLESS, ClipStore, Pair, PairDataset, RangeSampler
 from headgen.training.losses import discriminator_loss, feature_matching_loss, generator_loss
+from headgen.training.shares import Share, shared_least, shared_mean
 
 Batch = dict[str, Tensor]
 
@@ -155,7 +156,7 @@ class SmallPairs(L.LightningDataModule):
 
     Args:
         data: folders in the format of `headgen.media.clips`.
-        batch_size: pairs a step.
+        batch_size: pairs a step and process.
         workers: processes that prepare pairs; 0 prepares them in the training process.
         cache: hold all frames in memory.
         seed: base of all randomness of the data.
@@ -174,10 +175,9 @@ class SmallPairs(L.LightningDataModule):
         super().__init__()
         self.folders, self.batch_size, self.workers = [Path(d) for d in data], batch_size, workers
         self.cache, self.seed, self.sources = cache, seed, sources
-        self.start = 0
         self._stores: dict[str, ClipStore] = {}
 
-    def _loader(self, split: str, start: int, count: int, augment: bool) -> DataLoader:
+    def _loader(self, split: str, start: int, count: int, augment: bool, stride: int = 1) -> DataLoader:
         sets = []
         for folder in self.folders:
             key = f"{folder}:{split}"
@@ -192,16 +192,16 @@ class SmallPairs(L.LightningDataModule):
         return DataLoader(
             chosen,
             batch_size=self.batch_size,
-            sampler=RangeSampler(start, count),
+            sampler=RangeSampler(start, count, stride),
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_alone,
         )
 
     def train_dataloader(self) -> DataLoader:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step if self.trainer else 0
-        return self._loader("train", done * self.batch_size, ENDLESS, True)
+        """An endless stream that goes on where a resumed run stopped; several processes share it."""
+        share = Share.of(self.trainer)
+        return self._loader("train", share.start(self.batch_size), ENDLESS, True, share.processes)
 
     def val_dataloader(self) -> DataLoader:
         """A fixed set of pairs of people who are not trained on."""
@@ -406,35 +406,35 @@ class SmallFSRTModule(L.LightningModule):
         terms = self.losses(batch, out, region)
         if self.hparams.adversarial:
             drawn, true, told = self.patches(batch, out.image, region)
-            if len(drawn):
-                self.log("train/critic", self._train_critic(critic_optimizer, drawn.detach(), true, told))
+            count = torch.tensor(float(len(drawn)), device=self.device)
+            if shared_least(count) > 0:  # else all processes pass it by: they average what they learn
+                weight = count / shared_mean(count)  # every patch counts the same, whoever has more of them
+                critic = self._train_critic(critic_optimizer, drawn.detach(), true, told, weight)
+                self.log("train/critic", critic, sync_dist=True)
                 self.critic.requires_grad_(False)
                 scores, seen = self.critic(drawn, told)
                 wanted = self.critic(true, told)[1]
                 self.critic.requires_grad_(True)
-                terms["adversarial"] = self.hparams.adversarial * generator_loss([scores])
-                terms["matching"] = feature_matching_loss([wanted], [seen], self.hparams.matching)
+                terms["adversarial"] = weight * self.hparams.adversarial * generator_loss([scores])
+                terms["matching"] = weight * feature_matching_loss([wanted], [seen], self.hparams.matching)
         loss = torch.stack(list(terms.values())).sum()
         optimizer.zero_grad()
         self.manual_backward(loss)
         self.clip_gradients(optimizer, self.hparams.clip, "norm")
         optimizer.step()
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
         self.lr_schedulers().step()
-        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()})
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, sync_dist=True)
+        self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
 
     def _train_critic(
-        self, optimizer: torch.optim.Optimizer, drawn: Tensor, true: Tensor, told: Tensor
+        self, optimizer: torch.optim.Optimizer, drawn: Tensor, true: Tensor, told: Tensor, weight: Tensor
     ) -> Tensor:
-        loss = discriminator_loss([self.critic(true, told)[0]], [self.critic(drawn, told)[0]])
+        loss = weight * discriminator_loss([self.critic(true, told)[0]], [self.critic(drawn, told)[0]])
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
         return loss.detach()
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Moves the average weights; faster in the beginning."""
-        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
 
     def validation_step(self, batch: Batch, step: int) -> None:
         """Measures the average weights: PSNR in dB of face, mouth and whole crop."""
@@ -446,8 +446,9 @@ class SmallFSRTModule(L.LightningModule):
         error = (out.image - target) ** 2
         for name, mask in (("face", maps[:, 3:4]), ("mouth", mouth), ("all", torch.ones_like(mouth))):
             mse = (error * mask).sum() / (3 * mask.sum())
-            self.log(f"psnr/{name}", -10 * mse.log10(), prog_bar=True)
-        self.log("val/loss", torch.stack(list(self.losses(batch, part, CENTRE).values())).sum())
+            self.log(f"psnr/{name}", -10 * mse.log10(), prog_bar=True, sync_dist=True)
+        loss = torch.stack(list(self.losses(batch, part, CENTRE).values())).sum()
+        self.log("val/loss", loss, sync_dist=True)
 
     def contact_sheet(self, batch: Batch) -> Tensor:
         """Source, copied, drawn, mask, result and truth, a row per pair: (3, rows * H, 6 * H) in [0, 1]."""

@@ -28,6 +28,7 @@ from headgen.synth.render.renderer import Renderer
 from headgen.synth.settings import Location, panoramas
 from headgen.synth.speech.track import SAMPLE_RATE
 from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.shares import Share
 
 __all__ = ["ConversationWindows", "LiveHeads", "RenderedHeads", "SyntheticConversations"]
 
@@ -145,10 +146,8 @@ class SyntheticConversations(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """An endless stream that goes on where a resumed run stopped."""
-        rank, world, done = 0, 1, 0
-        if self.trainer is not None:
-            rank, world, done = self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
-        return self._loader("train", done * self.batch_size * world + rank, ENDLESS, world)
+        share = Share.of(self.trainer)
+        return self._loader("train", share.start(self.batch_size), ENDLESS, share.processes)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """A fixed set of windows, or nothing."""
@@ -256,10 +255,8 @@ class LiveHeads(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The endless stream, from where it stopped."""
-        rank, world, done, device = 0, 1, 0, torch.device("cpu")
-        if self.trainer is not None:
-            rank, world, done = self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
-            device = self.trainer.strategy.root_device
+        share = Share.of(self.trainer)
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         heads = RenderedHeads(
             self.casting,
             self.people,
@@ -267,8 +264,8 @@ class LiveHeads(L.LightningDataModule):
             device,
             frames=self.frames,
             seed=self.seed,
-            start=done * world + rank,
-            stride=world,
+            start=share.start(1),
+            stride=share.processes,
             flaws=self.flaws,
         )
         return DataLoader(heads, batch_size=None)

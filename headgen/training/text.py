@@ -24,6 +24,7 @@ from headgen.synth.conversation.phrasing import pick
 from headgen.training.average import move_average
 from headgen.training.data import ENDLESS
 from headgen.training.endless import EndlessData
+from headgen.training.shares import Share, shared_mean
 from headgen.training.text_grammar import Example, example
 
 __all__ = ["RequestData", "Requests", "TextEncoderModule", "learnt_words", "mistyped"]
@@ -96,7 +97,7 @@ class RequestData(EndlessData):
     """Texts for training and validation.
 
     Args:
-        batch_size: texts a step.
+        batch_size: texts a step and process.
         workers: processes that make them; 0 makes them in the training process.
         seed: base of all randomness of the data.
         buckets: of the encoder.
@@ -166,33 +167,35 @@ class TextEncoderModule(L.LightningModule):
         amount = F.binary_cross_entropy_with_logits(amounts, batch["amounts"], reduction="none")
         return {
             "asked": F.binary_cross_entropy_with_logits(asks, asked) * len(WISHES),
-            "none": (none * asked).sum() / asked.sum().clamp(min=1),
-            "amount": (amount * wanted).sum() / wanted.sum().clamp(min=1),
+            "none": (none * asked).sum() / shared_mean(asked.sum()).clamp(min=1),
+            "amount": (amount * wanted).sum() / shared_mean(wanted.sum()).clamp(min=1),
         }
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """One batch, with some n-grams withheld."""
-        generator = torch.Generator().manual_seed(self.global_step)
+        share = Share.of_step(self, index)
+        generator = torch.Generator().manual_seed(share.start(1))
         kept = torch.rand(batch["grams"].shape, generator=generator) >= self.hparams.dropout
         terms = self.loss(self.model, {**batch, "grams": batch["grams"] * kept.to(batch["grams"].device)})
         for name, value in terms.items():
-            self.log(f"train/{name}", value)
+            self.log(f"train/{name}", value, sync_dist=True)
         return sum(terms.values(), torch.zeros((), device=self.device))
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Moves the average; faster at first."""
-        move_average(self.average_model, self.model, self.hparams.average, self.global_step)
+    def optimizer_step(self, *step: Any, **options: Any) -> None:
+        """One step, after which the average moves, faster at first; a checkpoint comes later and has both."""
+        super().optimizer_step(*step, **options)
+        move_average(self.average_model, self.model, self.hparams.average, self.global_step + 1)
 
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
         """Losses of the average."""
         for name, value in self.loss(self.average_model, batch).items():
-            self.log(f"val/{name}", value, batch_size=len(batch["places"]))
+            self.log(f"val/{name}", value, batch_size=len(batch["places"]), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Precision and recall on phrasings that are never trained on."""
         report = phrasing_report(copy.deepcopy(self.average_model).eval())
         for name in ("precision", "recall", "amounts"):
-            self.log(f"val/phrasings_{name}", report[name])
+            self.log(f"val/phrasings_{name}", report[name], sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine."""

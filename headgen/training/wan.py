@@ -29,6 +29,7 @@ from headgen.listener.wan import AnchoredAttachment, hear, token_timesteps
 from headgen.listener.wan_base import Recipe, WanAddition, add_lora, load_transformer
 from headgen.listener.wan_latents import FRAMES_PER_LATENT
 from headgen.training.schedule import adamw
+from headgen.training.shares import Noise, Share, shared_mean
 
 __all__ = ["WanListenerModule"]
 
@@ -149,29 +150,29 @@ class WanListenerModule(L.LightningModule):
         trained = {name for name in state if name.startswith("adapter.") or ".lora_" in name}
         checkpoint["state_dict"] = {name: state[name] for name in trained}
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Mean squared error of the velocity of a batch, with noise of a generator."""
+    def loss(self, batch: Batch, noises: Noise) -> Tensor:
+        """Mean squared error of the velocity of a batch, with some noise."""
         clean = batch["latents"]  # (B, C, F, h, w)
-        many, _, frames, height, width = clean.shape
+        _, _, frames, height, width = clean.shape
 
         def draw(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator).to(clean.device)
+            return noises.uniform(*shape).to(clean.device)
 
         def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator).to(clean.device)
+            return noises.normal(*shape).to(clean.device)
 
-        even = torch.sigmoid(normal(many))
+        even = torch.sigmoid(normal())
         shift = self.hparams.shift
         sigma = shift * even / (1 + (shift - 1) * even)
         is_past = torch.arange(frames, device=clean.device)[None] < batch["past"][:, None]
-        level = torch.where(is_past, PAST_NOISE * draw(many, 1), sigma[:, None])[:, None, :, None, None]
-        noise = normal(*clean.shape)
+        level = torch.where(is_past, PAST_NOISE * draw(1), sigma[:, None])[:, None, :, None, None]
+        noise = normal(*clean.shape[1:])
         noisy = (1 - level) * clean + level * noise
         sequence = torch.cat([batch["anchor"], noisy], dim=2)
         is_clean = torch.nn.functional.pad(is_past, (1, 0), value=True)
         patch = self.transformer.config.patch_size
         times = token_timesteps(TIMESTEPS * sigma, is_clean, (height // patch[1]) * (width // patch[2]))
-        given = [draw(many) >= self.hparams.withhold for _ in range(3)]
+        given = [draw() >= self.hparams.withhold for _ in range(3)]
         speaker = SpeakerCondition(
             batch["audio"], batch["motion"], batch["heard"], batch["seen"], given[0], given[1]
         )
@@ -180,7 +181,7 @@ class WanListenerModule(L.LightningModule):
         text = self._text(batch, given[2]).to(dtype)
         found = self.transformer(sequence.to(dtype), times, text, return_dict=False)[0]
         error = (found[:, :, 1:].float() - (noise - clean)).square().mean(dim=(1, 3, 4))  # (B, F)
-        return error[~is_past].mean()
+        return error[~is_past].sum() / shared_mean((~is_past).sum())
 
     def _text(self, batch: Batch, given: Tensor) -> Tensor:
         """(B, L, D); zeros where there are no captions, as the pipeline has it without a text encoder."""
@@ -189,16 +190,15 @@ class WanListenerModule(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One batch."""
-        several, processes = self.trainer.accumulate_grad_batches, self.trainer.world_size
-        number = (self.global_step * several + index % several) * processes + self.global_rank
-        loss = self.loss(batch, torch.Generator().manual_seed(number))
-        self.log("train/velocity", loss)
+        loss = self.loss(batch, Share.of_step(self, index).noise(len(batch["latents"])))
+        self.log("train/velocity", loss, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """The same with fixed noise, on other people."""
-        loss = self.loss(batch, torch.Generator().manual_seed(index))
-        self.log("val/velocity", loss, batch_size=len(batch["latents"]), sync_dist=True)
+        many = len(batch["latents"])
+        loss = self.loss(batch, Share(self.global_rank, self.trainer.world_size, index).noise(many))
+        self.log("val/velocity", loss, batch_size=many, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up, cosine."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from headgen.media.tensors import write_tensors
 from headgen.nn.precision import resolve_device
 from headgen.synth.dataset.records import ClipRecord, clips_folder, read_manifest
 from headgen.training.data import ENDLESS, RangeSampler
+from headgen.training.shares import Share
 
 __all__ = ["WanConversations", "WanStretches"]
 
@@ -142,25 +144,23 @@ class WanConversations(L.LightningDataModule):
         with replacing(self._path(name)) as part:
             write_tensors(part, arrays, {})
 
-    def _loader(self, split: str, start: int, count: int) -> DataLoader[Any]:
+    def _loader(self, split: str, share: Share, count: int) -> DataLoader[Any]:
         names = [record.name for record in conversations(self.folder, split)]
         stretches = WanStretches(self.cache, names, self.window, self.lead, self.text_length, self.seed)
-        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return DataLoader(
             stretches,
             batch_size=self.batch_size,
-            sampler=RangeSampler(start * processes + rank, count, processes),
+            sampler=RangeSampler(share.start(self.batch_size), count, share.processes),
             num_workers=self.workers,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """An endless stream that goes on where a resumed run stopped."""
-        done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
-        return self._loader("train", done * self.batch_size, ENDLESS)
+        """An endless stream that goes on where a resumed run stopped; several processes share it."""
+        return self._loader("train", Share.of(self.trainer), ENDLESS)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """A fixed set of stretches of other people's conversations."""
-        return self._loader("val", 0, 8 * self.batch_size)
+        return self._loader("val", replace(Share.of(self.trainer), done=0), 8 * self.batch_size)
 
 
 class WanStretches(Dataset[dict[str, Tensor]]):

@@ -1,13 +1,18 @@
-"""A tiny data set: a drawn face that turns and opens its mouth, whose landmarks are known."""
+"""Tiny data sets: a drawn face that turns and opens its mouth, with its landmarks; listeners of noise."""
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from tiny_listener import made_up_motion, made_up_speaker, tiny_codec
 
 from headgen.media.clips import write_clip, write_index
+from headgen.media.tensors import write_tensors
 
 SIZE = 64
+LATENTS, CLIPS = 20, 10
 
 
 def draw_face(turn: float, mouth: float, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,3 +49,25 @@ def face_clips(tmp_path_factory):
         )  # fmt: skip
     write_index(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def listening_clips(tmp_path_factory):
+    """Folder of made-up listeners and noise; the last clip is for validation, the one before for tests."""
+    folder = tmp_path_factory.mktemp("conversations")
+    codec = tiny_codec()
+    codec.save_pretrained(folder / "codec")
+    (folder / "clips").mkdir()
+    blink = {"kind": "blink", "who": "listener", "start": 0.8, "end": 1.1}
+    for k in range(CLIPS):
+        track = made_up_speaker(4 * LATENTS, seed=k)
+        arrays = {
+            "latents": codec.encode(made_up_motion(4 * LATENTS, seed=k)).numpy().astype(np.float16),
+            "audio": track.audio.astype(np.float16),
+            "motion": track.motion.astype(np.float16),
+            "seen": track.seen,
+            "speaker": np.zeros((4 * LATENTS, 1), np.float32),
+        }
+        write_tensors(folder / "clips" / f"{k:05d}.safetensors", arrays, {})
+        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps({"events": [blink]}))
+    return folder

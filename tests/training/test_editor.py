@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tiny_listener import made_up_motion, made_up_speaker, tiny_codec
+from tiny_listener import tiny_codec
 
 from headgen import cli
 from headgen.errors import InputError
@@ -20,33 +20,10 @@ from headgen.listener.edit import BLINKING, cross_fade
 from headgen.listener.engine import load_editor
 from headgen.listener.latents import frames_of
 from headgen.listening import clip_names, read_clip
-from headgen.media.tensors import write_tensors
 from headgen.training.editor import JoinData, ListenerEditModule, SyntheticJoins
+from headgen.training.shares import Noise
 
 DEBUG = "configs/train/listener-edit-debug.yaml"
-LATENTS, CLIPS = 20, 10  # the last clip is of the validation set, the one before of the test set
-
-
-@pytest.fixture(scope="module")
-def conversations(tmp_path_factory):
-    """A data set of made-up listeners and noise."""
-    folder = tmp_path_factory.mktemp("conversations")
-    codec = tiny_codec()
-    codec.save_pretrained(folder / "codec")
-    (folder / "clips").mkdir()
-    blink = {"kind": "blink", "who": "listener", "start": 0.8, "end": 1.1}
-    for k in range(CLIPS):
-        track = made_up_speaker(4 * LATENTS, seed=k)
-        arrays = {
-            "latents": codec.encode(made_up_motion(4 * LATENTS, seed=k)).numpy().astype(np.float16),
-            "audio": track.audio.astype(np.float16),
-            "motion": track.motion.astype(np.float16),
-            "seen": track.seen,
-            "speaker": np.zeros((4 * LATENTS, 1), np.float32),
-        }
-        write_tensors(folder / "clips" / f"{k:05d}.safetensors", arrays, {})
-        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps({"events": [blink]}))
-    return folder
 
 
 def train(data, output, steps, *more):
@@ -57,9 +34,9 @@ def train(data, output, steps, *more):
 
 
 @pytest.fixture(scope="module")
-def trained(conversations, tmp_path_factory):
+def trained(listening_clips, tmp_path_factory):
     output = tmp_path_factory.mktemp("trained")
-    assert train(conversations, output, 4) == 0
+    assert train(listening_clips, output, 4) == 0
     return output
 
 
@@ -79,15 +56,15 @@ def test_the_recipe_leaves_an_editor(trained):
     assert torch.equal(editor.codec.basis, tiny_codec().basis) and editor.window == 12
 
 
-def test_a_stopped_training_goes_on(trained, conversations):
-    assert train(conversations, trained, 6, "--ckpt_path", "last") == 0
+def test_a_stopped_training_goes_on(trained, listening_clips):
+    assert train(listening_clips, trained, 6, "--ckpt_path", "last") == 0
     assert [step for step, _ in logged(trained, "train/place")] == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_few_steps_make_a_seam_smaller(trained, conversations):
+def test_a_few_steps_make_a_seam_smaller(trained, listening_clips):
     """The largest step within and at the ends of the rewritten frames, where a cut jumps."""
     editor = load_editor(trained / "model")
-    maker = JoinMaker([read_clip(conversations, name) for name in clip_names(conversations, "train")])
+    maker = JoinMaker([read_clip(listening_clips, name) for name in clip_names(listening_clips, "train")])
     join = maker.join(0, 0, 48, (12, 32), MIXED, np.random.default_rng(1))
     cut = join.cut(22).reshape(12, 4, 10, 6).transpose(0, 2, 1, 3).reshape(12, 10, 24)
     made = editor(
@@ -101,8 +78,8 @@ def test_a_few_steps_make_a_seam_smaller(trained, conversations):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_join_is_true_outside_and_wrong_inside(conversations, kind):
-    maker = JoinMaker([read_clip(conversations, name) for name in clip_names(conversations, "train")])
+def test_a_join_is_true_outside_and_wrong_inside(listening_clips, kind):
+    maker = JoinMaker([read_clip(listening_clips, name) for name in clip_names(listening_clips, "train")])
     joins = [maker.join(1, 4, 48, (16, 36), [kind], np.random.default_rng(k)) for k in range(8)]
     for join in joins:
         assert np.array_equal(join.left[:16], join.truth[:16])
@@ -123,8 +100,8 @@ def test_a_join_is_true_outside_and_wrong_inside(conversations, kind):
     assert np.array_equal(again.left, joins[0].left) and np.array_equal(again.right, joins[0].right)
 
 
-def test_missing_frames_are_made_up_for_by_going_faster(conversations):
-    maker = JoinMaker([read_clip(conversations, name) for name in clip_names(conversations, "train")])
+def test_missing_frames_are_made_up_for_by_going_faster(listening_clips):
+    maker = JoinMaker([read_clip(listening_clips, name) for name in clip_names(listening_clips, "train")])
     join = maker.join(1, 4, 48, (16, 36), ["skip"], np.random.default_rng(0))
     jump = np.abs(np.diff(join.cut(26), axis=0)).max((1, 2))
     smooth = np.abs(np.diff(join.truth, axis=0)).max((1, 2))
@@ -137,9 +114,9 @@ def test_a_cross_fade_begins_with_one_and_ends_with_the_other():
     assert share[0] < 0.01 and share[-1] > 0.99 and (np.diff(share) > 0).all()
 
 
-def test_a_training_join_is_a_function_of_its_number(conversations):
-    joins = SyntheticJoins(conversations, "train", 12, 24, seed=3)
-    a, b = joins[5], SyntheticJoins(conversations, "train", 12, 24, seed=3)[5]
+def test_a_training_join_is_a_function_of_its_number(listening_clips):
+    joins = SyntheticJoins(listening_clips, "train", 12, 24, seed=3)
+    a, b = joins[5], SyntheticJoins(listening_clips, "train", 12, 24, seed=3)[5]
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert a["latents"].shape == a["join"].shape == (12, 10, 24) and a["audio"].shape == (24 + 48, 84)
     begin, end = a["inner"].tolist()
@@ -148,16 +125,16 @@ def test_a_training_join_is_a_function_of_its_number(conversations):
     assert not a["heard"][24 + 4 * end :].any() and a["heard"][24 + 4 * end - 1]
     assert any(not torch.equal(joins[k]["latents"], joins[k]["join"]) for k in range(4))
     with pytest.raises(InputError, match="shorter than 21 latent frames"):
-        SyntheticJoins(conversations, "train", 18, 8)
+        SyntheticJoins(listening_clips, "train", 18, 8)
 
 
-def test_the_loss_is_of_the_inner_frames(conversations):
+def test_the_loss_is_of_the_inner_frames(listening_clips):
     module = ListenerEditModule(width=32, heads=2, layers=1, window=12, adapter_width=16, adapter_window=16)
-    data = JoinData(str(conversations), window=12, batch_size=4, lead=24)
+    data = JoinData(str(listening_clips), window=12, batch_size=4, lead=24)
     batch = next(iter(data.val_dataloader()))
 
     def loss():
-        return module.loss(module.model, batch, torch.Generator().manual_seed(0))
+        return module.loss(module.model, batch, Noise(range(4)))
 
     first = loss()
     assert set(first) == {"place", "change"} and all(v > 0 for v in first.values())
@@ -166,12 +143,12 @@ def test_the_loss_is_of_the_inner_frames(conversations):
     assert module.model["transformer"].latents_out.weight.grad.abs().sum() > 0
 
 
-def test_joins_are_measured_against_the_truth(trained, conversations, monkeypatch, tmp_path):
+def test_joins_are_measured_against_the_truth(trained, listening_clips, monkeypatch, tmp_path):
     monkeypatch.setattr(bench_edit, "WINDOW", 12)
     monkeypatch.setattr(bench_edit, "INNER", (3, 8))
     monkeypatch.setattr(bench_edit, "BY_KIND", {"clean": ("clean",), "take": ("take",)})
     report = bench_edit.bench(
-        conversations, model=str(trained / "model"), joins=3, steps=1, output=tmp_path / "joins.json"
+        listening_clips, model=str(trained / "model"), joins=3, steps=1, output=tmp_path / "joins.json"
     )
     assert json.loads((tmp_path / "joins.json").read_text()) == report.facts
     clean, take = (report.facts["kinds"][kind] for kind in ("clean", "take"))
@@ -182,7 +159,7 @@ def test_joins_are_measured_against_the_truth(trained, conversations, monkeypatc
     assert clean["error"]["edit"]["value"] > 0
     assert "crossfade" in str(report) and "3 held-out joins" in str(report)
     with pytest.raises(InputError, match="strength=2"):
-        bench_edit.bench(conversations, strength=2)
+        bench_edit.bench(listening_clips, strength=2)
 
 
 def test_the_shipped_recipes_name_options_that_there_are():

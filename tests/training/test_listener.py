@@ -31,6 +31,7 @@ from headgen.training.listener import (
     asked,
     importance,
 )
+from headgen.training.shares import Noise
 from headgen.training.trainer_cli import run
 
 DEBUG = "configs/train/listener-debug.yaml"
@@ -208,7 +209,7 @@ def test_before_the_beginning_of_a_conversation_all_is_unknown(conversations):
 
 def test_the_stream_goes_on_where_a_resumed_run_stopped(conversations):
     class Stopped:
-        global_step = 3
+        global_step, accumulate_grad_batches, global_rank, world_size = 3, 1, 0, 1
 
     data = ListeningData(str(conversations), latent_frames=6, batch_size=2, lead=10)
     batches = iter(data.train_dataloader())
@@ -224,7 +225,7 @@ def test_the_loss_counts_what_is_noisy_and_moves_the_face(conversations):
     batch = next(iter(data.val_dataloader()))
 
     def loss(seed):
-        return module.loss(module.model, batch, torch.Generator().manual_seed(seed))
+        return module.loss(module.model, batch, Noise(range(seed, seed + len(batch["latents"]))))
 
     first = loss(0)
     assert set(first) == {"place", "change", "answers"} and all(v > 0 for v in first.values())
