@@ -71,6 +71,9 @@ class FaceTracker(Protocol):
     def track(self, image: np.ndarray, *, still: bool = False) -> Track | None:
         """Landmarks of the largest face of an RGB uint8 picture (H, W, 3), or None."""
 
+    def faces(self, image: np.ndarray) -> list[Track]:
+        """All faces of a photograph (H, W, 3), the largest first."""
+
     def reset(self) -> None:
         """Forgets the face being followed, as between two videos."""
 
@@ -94,9 +97,7 @@ class MediaPipeTracker:
                 always looked at both ways.
         """
         self.mirror = mirror
-        with _quiet_stderr():
-            self._network = _LandmarkNetwork()
-            self._detector = _Detector()
+        self._network, self._detector = _idle.pop() if _idle else _load()
         self._square: Crop | None = None
         self._n_faces = 0
         self._lost = 0
@@ -108,7 +109,10 @@ class MediaPipeTracker:
         self.close()
 
     def close(self) -> None:
-        """Frees the networks."""
+        """Frees the networks, or leaves them to the next tracker (`keeping_trackers`)."""
+        if _keeping:
+            _idle.append((self._network, self._detector))
+            return
         self._network.close()
         self._detector.close()
 
@@ -143,6 +147,18 @@ class MediaPipeTracker:
             return None
         self._square = landmark_square(landmarks)
         return Track(landmarks, self._n_faces)
+
+    def faces(self, image: np.ndarray) -> list[Track]:
+        """Finds all faces of a photograph, as `track` finds the largest with ``still=True``.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+
+        Returns:
+            Their tracks, the largest first; none without a face.
+        """
+        found = self._search(image, thorough=True)
+        return [Track(self._settle(image, landmarks, mirror=True), len(found)) for landmarks in found]
 
     def _acquire(self, image: np.ndarray) -> np.ndarray | None:
         faces = self._search(image, thorough=self._lost % TILES_EVERY == 0)
@@ -179,6 +195,31 @@ class MediaPipeTracker:
             if found:
                 break
         return [landmarks for _, landmarks in sorted(found, key=lambda face: -face[0].side)]
+
+
+_keeping = False
+_idle: list[tuple[_LandmarkNetwork, _Detector]] = []
+"""Networks of closed trackers, which remember nothing of what they saw."""
+
+
+@contextlib.contextmanager
+def keeping_trackers() -> Iterator[None]:
+    """Inside, a closed tracker leaves its networks to the next one: to load them takes 60 ms."""
+    global _keeping
+    before, _keeping = _keeping, True
+    try:
+        yield
+    finally:
+        _keeping = before
+        while _idle and not _keeping:
+            network, detector = _idle.pop()
+            network.close()
+            detector.close()
+
+
+def _load() -> tuple[_LandmarkNetwork, _Detector]:
+    with _quiet_stderr():
+        return _LandmarkNetwork(), _Detector()
 
 
 def landmark_square(landmarks: np.ndarray) -> Crop:

@@ -19,6 +19,7 @@ from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.fsrt.full_engine import EnginePrecision
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
+from headgen.nn.kept import kept
 from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
@@ -124,7 +125,7 @@ def load_engine(
     if FSRTSmall.load_config(folder).get("_class_name") == "FSRTSmall":
         where = resolve_device(device)
         dtype = resolve_dtype(precision, where)
-        return SmallReenactment(SmallEngine(FSRTSmall.from_pretrained(folder), where, dtype), options)
+        return SmallReenactment(SmallEngine(kept(FSRTSmall.from_pretrained, folder), where, dtype), options)
     from headgen.fsrt.full_reenactment import FullReenactment
 
     return FullReenactment.load(folder, options, precision, device)

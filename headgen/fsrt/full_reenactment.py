@@ -19,6 +19,7 @@ from headgen.faces.retarget import RetargetOptions
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.fsrt.full_engine import EnginePrecision, FullEngine
 from headgen.fsrt.model import FSRT
+from headgen.nn.kept import kept
 
 if TYPE_CHECKING:
     from headgen.faces.portrait import Portrait
@@ -57,7 +58,7 @@ class FullReenactment:
         cls, folder: Path, options: RetargetOptions, precision: EnginePrecision, device: str
     ) -> FullReenactment:
         """Loads converted weights (`headgen weights convert`)."""
-        return cls(FullEngine(FSRT.from_pretrained(folder), precision, device), options)
+        return cls(kept(_load_engine, folder, precision, device), options)
 
     def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
         """Encodes the sources and fixes the frame from which motion counts."""
@@ -112,3 +113,7 @@ class FullReenactment:
         if track is None:
             return cv2.resize(picture, (self._side, self._side), interpolation=cv2.INTER_CUBIC)
         return self._detail.apply(picture, track.landmarks)
+
+
+def _load_engine(folder: Path, precision: EnginePrecision, device: str) -> FullEngine:
+    return FullEngine(FSRT.from_pretrained(folder), precision, device)

@@ -37,6 +37,7 @@ from headgen.listener.latents import (
 )
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import TextTokens, Wish, text_tokens
+from headgen.nn.kept import kept
 from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
@@ -141,7 +142,8 @@ class PortraitPainter:
 
     def __init__(self, folder: Path, codec: WarpCodec, precision: Precision, device: torch.device) -> None:
         self.codec = codec
-        self.engine = SmallEngine(FSRTSmall.from_pretrained(folder), device, resolve_dtype(precision, device))
+        model = kept(FSRTSmall.from_pretrained, folder)
+        self.engine = SmallEngine(model, device, resolve_dtype(precision, device))
 
     def prepare(self, portrait: Portrait) -> None:
         """Encodes the portrait, once."""
@@ -389,11 +391,19 @@ def openness(motion: FaceMotion) -> NDArray[np.float64]:
 
 def load_pipeline(folder: Path) -> ListenerPipeline:
     """The listener of a folder of weights, as `ListenerPipeline.save_pretrained` wrote it."""
-    return _loaded(ListenerPipeline, folder)
+    return kept(_load_pipeline, folder)
 
 
 def load_editor(folder: Path) -> ListenerEditor:
     """The editor of a folder of weights, as `ListenerEditor.save_pretrained` wrote it."""
+    return kept(_load_editor, folder)
+
+
+def _load_pipeline(folder: Path) -> ListenerPipeline:
+    return _loaded(ListenerPipeline, folder)
+
+
+def _load_editor(folder: Path) -> ListenerEditor:
     return _loaded(ListenerEditor, folder)
 
 

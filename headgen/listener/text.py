@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from headgen.errors import InputError, WeightsError
 from headgen.listener.wishes import ATTITUDES, FULL, WISHES, Wish
+from headgen.nn.kept import kept
 
 __all__ = [
     "TextEncoder",
@@ -311,5 +312,9 @@ def load_text_encoder(folder: Path) -> TextEncoder:
             f"{folder}: is no text encoder; give listener-text, or the folder model/ that "
             "`headgen train listener-text` wrote"
         )
+    return kept(_load, folder)
+
+
+def _load(folder: Path) -> TextEncoder:
     encoder = TextEncoder.from_pretrained(folder, low_cpu_mem_usage=False)
     return encoder.float().eval()  # weights may lie in half precision, half as large

@@ -10,12 +10,28 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["cores", "shared_cores"]
+__all__ = ["cores", "shared_cores", "take_share"]
+
+_share: int | None = None
 
 
 def cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return found if _share is None else min(_share, found)
+
+
+def take_share(count: int) -> None:
+    """Leaves the other cores to other processes, from now on: `cores` and all libraries here follow.
+
+    Args:
+        count: cores that this process uses, at least 1.
+    """
+    global _share
+    _share = max(1, count)
+    torch.set_num_threads(cores())
+    cv2.setNumThreads(cores())
+    threadpool_limits(1 if _share == 1 else cores(), user_api="blas")
 
 
 @contextmanager
