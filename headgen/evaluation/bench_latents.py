@@ -31,7 +31,8 @@ from skimage.metrics import structural_similarity
 
 from headgen import hub
 from headgen.errors import InputError
-from headgen.evaluation.bench_quality import VIDEOS, Face, sharpness, texture_ssim
+from headgen.evaluation.bench_quality import VIDEOS
+from headgen.evaluation.face_texture import Face, sharpness, texture_ssim
 from headgen.evaluation.latent_autoencoder import CELL, SIZE, PictureAutoencoder
 from headgen.faces.crop import Crop, portrait_crop
 from headgen.faces.portrait import Portrait
@@ -107,7 +108,7 @@ def bench(
         and disturbance the medians over videos of their mean figures:
 
         - psnr (decibels), ssim, l1 (of 255): against the true frame; None for `halfway`, which has none.
-        - texture_ssim, sharpness: of the skin against the portrait's, see `headgen.evaluation.bench_quality`.
+        - texture_ssim, sharpness: of the skin against the portrait's, see `headgen.evaluation.face_texture`.
         - face_fraction: share of the frames in which a face was found.
 
     Raises:

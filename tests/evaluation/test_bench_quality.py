@@ -11,18 +11,16 @@ import pytest
 import torch
 
 from headgen.errors import InputError
-from headgen.evaluation.bench_quality import (
+from headgen.evaluation.bench_quality import bench
+from headgen.evaluation.face_motion import (
     CHANNELS,
-    Face,
-    bench,
     jitter_ratio,
     landmark_distances,
     motion_channels,
     motion_figures,
-    sharpness,
-    texture_ssim,
+    placement,
 )
-from headgen.evaluation.bench_quality import _placement as placement
+from headgen.evaluation.face_texture import Face, sharpness, texture_ssim
 from headgen.faces.mesh import BROW_LEFT, BROW_RIGHT, LIDS_LEFT, LIDS_RIGHT, LIP_PAIRS, Pose, mean_face
 from headgen.faces.motion import head_rotation
 from headgen.faces.tracker import MediaPipeTracker
