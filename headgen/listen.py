@@ -33,6 +33,7 @@ from headgen.listener.gen import Guidance
 from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec
 from headgen.listener.live import DELAY
 from headgen.listener.speaker import speaker_info, speaker_track
+from headgen.listener.timeline import Observed, timeline
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import Wish
 from headgen.listener_request import (
@@ -50,7 +51,7 @@ from headgen.media.output import check_output
 from headgen.media.provenance import record_path, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback
-from headgen.scheduler import Cache, Engine, Plan, ProcessEngine, plan_segments, run
+from headgen.scheduler import Cache, JoiningEngine, Plan, ProcessEngine, plan_segments, run
 from headgen.scheduler.cache import fingerprint
 from headgen.scheduler.plan import derived_seed
 from headgen.stream import stream_to_file
@@ -86,6 +87,7 @@ def listen(
     text_scale: float = 1.0,
     text_model: str = "listener-text",
     takes: int = 1,
+    face: int = 1,
     max_size: int = 1280,
     workers: int = 1,
     cache: Path | None = None,
@@ -98,7 +100,8 @@ def listen(
 
     The output has 25 frames a second over the speaker's whole length, and the speaker's sound. What the
     listener does until a moment depends on what the speaker said and did until then. A run record,
-    `OUTPUT.json`, is written beside it.
+    `OUTPUT.json`, is written beside it, which also tells when the speaker talks and the listener nods, smiles
+    and blinks.
 
     Args:
         speaker: a video of somebody who speaks, or sound alone.
@@ -126,6 +129,7 @@ def listen(
         text_scale: how strongly text and attitude are followed, 0 to 5.
         text_model: name of the model that reads the text.
         takes: how many listeners to make, each with a seed of its own.
+        face: which face of the photograph listens, where it shows several: 1 is the largest.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
         workers: processes that make segments; each loads the models. `causal` has use for one only.
         cache: folder that keeps finished segments; with it, a run that was stopped goes on where it stopped.
@@ -155,8 +159,11 @@ def listen(
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
     if stream:
-        if takes > 1 or workers > 1 or cache is not None:
-            raise InputError("stream goes with one take and one worker, and keeps no cache; leave these out")
+        if takes > 1 or workers > 1 or cache is not None or face != 1:
+            raise InputError(
+                "stream goes with one take, one worker and the largest face, and keeps no cache; "
+                "leave these out"
+            )
         return stream_to_file(
             speaker, portrait, output, model=model, layout=layout, frame=frame, steps=steps, chunk=chunk,
             delay=delay, audio_scale=audio_scale, motion_scale=motion_scale, text=text, attitude=attitude,
@@ -183,7 +190,7 @@ def listen(
         device=device,
     )  # fmt: skip
     with MediaPipeTracker() as tracker:
-        person = read_portrait(portrait, tracker, max_size)
+        person = read_portrait(portrait, tracker, max_size, face)
     track = speaker_track(speaker, progress=progress)
     for start in sorted({wish.start for wish in request.wishes}):
         if start >= len(track) / FPS:
@@ -193,22 +200,25 @@ def listen(
         "layout": layout, "frame": frame, "long": long, "transition": transition, "chunk": chunk,
         "steps": steps,
         "audio_scale": audio_scale, "motion_scale": motion_scale, "text": text, "attitude": attitude,
-        "intensity": intensity, "text_scale": text_scale, "takes": takes, "max_size": max_size,
+        "intensity": intensity, "text_scale": text_scale, "takes": takes, "face": face, "max_size": max_size,
         "precision": precision, "device": device,
     }  # fmt: skip
     wishes = request.wishes
     job = ListenJob(track, person, _identity(track, person, options, weights, wishes), wishes)
     store = None if cache is None else Cache(cache)
+    codec = _codec(files.folder)
     with ExitStack() as stack:
-        engine: Engine
+        engine: JoiningEngine
         if workers > 1:
             engine = stack.enter_context(ProcessEngine(partial(ListenEngine, options), workers))
         else:
             engine = ListenEngine(options)
+        observed = Observed(engine)
         for k, path in enumerate(outputs):
             started = time.perf_counter()
             own = seed if takes == 1 else derived_seed(seed, f"take {k + 1}")
-            pictures = run(plan(len(track), long, own), engine, job, cache=store, progress=progress)
+            planned = plan(len(track), long, own)
+            pictures = run(planned, observed, job, cache=store, progress=progress)
             write_video(path, pictures, speaker, info.has_audio, layout, model)
             notes = {
                 "frames": len(track),
@@ -217,6 +227,7 @@ def listen(
                 "frames with sound": int(track.heard.sum()),
                 "seconds": round(time.perf_counter() - started, 2),
                 **({"asked for": str(request)} if wishes else {}),
+                "timeline": timeline(track, observed.motion(codec), planned),
             }
             write_run_record(
                 path,
@@ -248,13 +259,14 @@ def plan(frames: int, long: Long, seed: int) -> Plan:
 def _editor(model: str, folder: Path) -> hub.Weights | None:
     """The weights that rewrite joins of a listener's segments; None if they know no such latents."""
     found = hub.resolve(EDITOR)
-    ours, theirs = (
-        WarpCodec.from_pretrained(one / "codec", low_cpu_mem_usage=False) for one in (found.folder, folder)
-    )
-    if same_latents(ours, theirs):
+    if same_latents(_codec(found.folder), _codec(folder)):
         return found
     logger.warning("model %s: its latents are not those of %s, so segments are cross-faded", model, EDITOR)
     return None
+
+
+def _codec(folder: Path) -> WarpCodec:
+    return WarpCodec.from_pretrained(folder / "codec", low_cpu_mem_usage=False)
 
 
 def _identity(

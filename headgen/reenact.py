@@ -28,7 +28,7 @@ from headgen.errors import InputError, check_choices
 from headgen.faces.crop import Crop, VideoCropper
 from headgen.faces.portrait import Portrait, check_size, read_portrait
 from headgen.faces.retarget import Motion, Region, RetargetOptions
-from headgen.faces.smoothing import LandmarkSmoother
+from headgen.faces.smoothing import NOISE, POSE_NOISE, LandmarkSmoother
 from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.media import VideoReader, VideoWriter
 from headgen.media.image import side_by_side
@@ -118,6 +118,8 @@ def reenact(
     multiplier: float = 1.0,
     eyes: float = 1.0,
     lips: float = 1.0,
+    smoothing: float = 1.0,
+    face: int = 1,
     calibrate: bool = True,
     compare: bool = False,
     max_size: int = 1280,
@@ -146,6 +148,9 @@ def reenact(
         multiplier: strength of the motion, 0 to 3.
         eyes: strength of eye and brow motion, 0 to 3.
         lips: strength of mouth and jaw motion, 0 to 3.
+        smoothing: how much of the face tracker's tremor is taken off the driver's motion, 0 to 3; 0 leaves it
+            as it was tracked, more than 1 makes blinks and speech softer.
+        face: which face of the first photograph moves, where it shows several: 1 is the largest.
         calibrate: draw a few moments on trial before, track them, and correct in all frames what deviates
             from the driver (fsrt-small only); what is taken over is the same, it arrives more exactly.
         compare: write photograph, driving video and result side by side.
@@ -167,12 +172,16 @@ def reenact(
     sources, driving, output = [Path(p) for p in source], Path(driving), Path(output)
     options = RetargetOptions(motion, region, multiplier, eyes, lips)
     check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
+    if not 0 <= smoothing <= 3:
+        raise InputError(f"smoothing={smoothing} is out of range; give a value from 0 to 3.")
     if not sources:
         raise InputError("no source photograph was given; name one with --source")
     check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
     engine, weights = _engine(model, options, precision, device)
     with MediaPipeTracker() as tracker, VideoReader(driving) as reader:
-        portraits = [read_portrait(path, tracker, max_size) for path in sources]
+        portraits = [
+            read_portrait(path, tracker, max_size, 1 if k else face) for k, path in enumerate(sources)
+        ]
         reference = _best_start(reader, tracker, portraits[0], progress) if start == "best" else None
         calibrated = calibrate and isinstance(engine, CalibratedEngine)
         samples = _samples(reader, tracker, progress) if calibrated else []
@@ -188,7 +197,7 @@ def reenact(
             frames = 0
             whole = frame == "full"
             for shown, source_frame, moment in _rendered(
-                engine, whole, portraits, reader, tracker, reference, samples
+                engine, whole, portraits, reader, tracker, reference, samples, smoothing
             ):
                 if compare:
                     shown = side_by_side(portraits[0].image, source_frame, shown)
@@ -211,6 +220,8 @@ def reenact(
             "multiplier": multiplier,
             "eyes": eyes,
             "lips": lips,
+            "smoothing": smoothing,
+            "face": face,
             "calibrate": calibrated,
             "compare": compare,
             "max_size": max_size,
@@ -291,10 +302,10 @@ def _no_driver(path: Path) -> InputError:
 
 
 def _followed(
-    reader: VideoReader, tracker: FaceTracker, with_crops: bool
+    reader: VideoReader, tracker: FaceTracker, with_crops: bool, smoothing: float
 ) -> Iterator[tuple[DrivingFrame, Fraction]]:
     """Driving frames with smoothed landmarks and, if wanted, steady crops, in order."""
-    smoother = LandmarkSmoother()
+    smoother = _smoother(smoothing)
     cropper = VideoCropper() if with_crops else None
     waiting: deque[tuple[NDArray[np.uint8], Fraction]] = deque()
     smoothed: deque[NDArray | None] = deque()
@@ -330,6 +341,13 @@ def _followed(
     if cropper:
         crops.extend(cropper.flush())
     yield from ready()
+
+
+def _smoother(strength: float) -> LandmarkSmoother:
+    """The usual one takes a tracker's noise of 1 times what it is; another strength, of more or of none."""
+    if strength == 0:
+        return LandmarkSmoother(window=0)
+    return LandmarkSmoother(noise=strength * NOISE, pose_noise=strength * POSE_NOISE)
 
 
 class _Segments:
@@ -386,13 +404,14 @@ def _rendered(
     tracker: FaceTracker,
     reference: DrivingFrame | None,
     samples: Sequence[NDArray],
+    smoothing: float,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], Fraction]]:
     """Rendered picture, driving frame and time of every driving frame, in order.
 
     While no face has been seen yet, the source stands still as in the first frame that shows one; while the
     face is lost, it keeps its last motion.  Threads of their own draw some chunks while others are tracked.
     """
-    followed = _followed(reader, tracker, engine.looks_at_pixels)
+    followed = _followed(reader, tracker, engine.looks_at_pixels, smoothing)
     first = next(followed)
     start = reference or (first[0] if first[0].landmarks is not None else _first_face(reader.path))
     # A best frame is looked at through the first frame's square, so that places compare.

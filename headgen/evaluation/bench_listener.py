@@ -22,7 +22,7 @@ from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstr
 from headgen.evaluation.listener_speed import speed
 from headgen.evaluation.listener_systems import MADE, HeldOut, Listeners, held_out, make_systems, second_take
 from headgen.evaluation.listener_tables import tables
-from headgen.evaluation.motion_events import EventClip, event_report, event_scores, motion_events
+from headgen.evaluation.motion_events import EventClip, event_report, event_scores
 from headgen.evaluation.motion_metrics import (
     FIGURES,
     ListenerClip,
@@ -31,6 +31,7 @@ from headgen.evaluation.motion_metrics import (
     motion_distance,
     motion_scale,
 )
+from headgen.faces.events import motion_events
 from headgen.faces.motion import MOTION_NAMES
 from headgen.listen import plan
 from headgen.listener.engine import Long, load_pipeline

@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter1d
 from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.listener_systems import HeldOut, Listeners, held_out
-from headgen.evaluation.motion_events import nods
 from headgen.evaluation.text_phrasings import PHRASINGS, phrasing_report
+from headgen.faces.events import nods
 from headgen.faces.motion import MOTION_NAMES
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import Guidance

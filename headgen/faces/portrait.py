@@ -31,38 +31,48 @@ class Portrait:
     """(H, W, 3) RGB."""
     landmarks: NDArray[np.float32]
     """(478, 3) in pixels of the image."""
+    face: int = 1
+    """Which of the picture's faces: 1 is the largest."""
 
 
-def read_portrait(path: Path, tracker: FaceTracker, max_size: int) -> Portrait:
+def read_portrait(path: Path, tracker: FaceTracker, max_size: int, face: int = 1) -> Portrait:
     """Reads a photograph and finds its face.
 
     Args:
         path: the picture.
         tracker: finds the face.
         max_size: a picture whose longest side has more pixels is made smaller.
+        face: which one, where there are several: 1 is the largest, 2 the next.
 
     Raises:
-        InputError: not a picture, no face in it, or one that is too small.
+        InputError: not a picture, no face in it, not that many, or one that is too small.
     """
+    if face < 1:
+        raise InputError(f"face={face} is out of range; give 1 for the largest face, 2 for the next")
     image = read_image(path)
     longest = max(image.shape[:2])
     if longest > max_size:
         width, height = (max(1, round(n * max_size / longest)) for n in image.shape[1::-1])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    track = tracker.track(image, still=True)
-    if track is None:
+    largest = tracker.track(image, still=True)
+    if largest is None:
         raise InputError(
             f"{path}: no face was found in this picture; use a photograph that shows the face from the "
             "front, well lit and not covered"
         )
-    if track.n_faces > 1:
+    if face > largest.n_faces:
+        raise InputError(
+            f"{path}: there is no face {face}; of {largest.n_faces} that were found, 1 is the largest"
+        )
+    track = largest if face == 1 else tracker.faces(image)[face - 1]
+    if face == 1 and track.n_faces > 1:
         logger.warning(
-            "%s: %d faces were found, the largest is used; crop the picture to choose another",
+            "%s: %d faces were found, the largest is used; --face 2, or a cropped picture, chooses another",
             path,
             track.n_faces,
         )
     check_size(path, track)
-    return Portrait(path, image, track.landmarks)
+    return Portrait(path, image, track.landmarks, face)
 
 
 def check_size(path: Path, track: Track) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headgen.evaluation.motion_events import (
-    EventClip,
+from headgen.evaluation.motion_events import EventClip, event_report, event_scores, shuffled_counts
+from headgen.faces.events import (
     MotionEvent,
     blinks,
     brow_raises,
-    event_report,
-    event_scores,
     full_extent,
     motion_events,
     nods,
     shakes,
-    shuffled_counts,
     smiles,
 )
 from headgen.faces.motion import MOTION_NAMES

@@ -49,7 +49,7 @@ def studio(
         browser: open the page in the browser.
 
     Raises:
-        InputError: an option that cannot be used, a port that is taken, or a workspace that cannot be written.
+        InputError: an option or a port that cannot be used, or a workspace that cannot be written.
     """
     from rich.console import Console
 

@@ -29,9 +29,7 @@ FRESH = 0.3
 """Share of the newest job in the running mean of how long a second of video takes."""
 SCRATCH = "scratch"
 """Folder of temporary files inside a job's."""
-BROKEN = (
-    "something went wrong inside headgen; the studio's log has the details. Try it again, or other files."
-)
+BROKEN = "something went wrong inside headgen; the studio's log has the details"
 STOPPED = "the studio was stopped while this was made; run it again"
 
 
@@ -284,7 +282,7 @@ class JobQueue:
         return None if pace is None else pace * job.work
 
     def _left(self) -> float | None:
-        """Seconds that the running job still needs: by its stage's pace, or by earlier jobs if that is more."""
+        """Seconds that the running job still needs: by its stage's pace, or earlier jobs'."""
         assert self._running is not None
         guesses = []
         if (whole := self._takes(self._running)) is not None:

@@ -54,7 +54,7 @@ class JobPanel:
         """
         self._show, self._outputs = show, list(outputs)
         written = self.written
-        quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        quiet: Any = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.timer.tick(self._look, [self.key], written, **quiet)
         page.blocks.load(self._find, None, written, **quiet)
         self.cancel.click(self._stop, [self.key], written, **quiet)
@@ -150,7 +150,8 @@ def standing_html(standing: Standing) -> str:
     bar = "" if share is None else f' style="width:{100 * share:.0f}%"'
     kind = "bar" if share is not None else "bar unknown"
     return (
-        f'<div class="line" role="status"><span class="stage">{html.escape(standing.stage.capitalize())}</span>'
+        '<div class="line" role="status">'
+        f'<span class="stage">{html.escape(standing.stage.capitalize())}</span>'
         f'<span class="count">{count}{left}</span></div><div class="{kind}"><i{bar}></i></div>{more}'
     )
 

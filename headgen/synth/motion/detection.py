@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import percentile_filter, uniform_filter1d
 
+from headgen.faces.events import runs
+
 LEVEL_WINDOW = 4.0  # seconds: over which an eye's open state or a brow's rest is taken to be constant
 BLINK_DEPTH = 0.25  # share of the lid gap that has to vanish
 BLINK_LONGEST = 0.5  # seconds at half closure (Stern et al. 1984); longer ones are closed eyes
@@ -40,12 +42,6 @@ class LidClosure:
     duration: float
     closing: float
     opening: float
-
-
-def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches [start, stop) of a boolean curve (T,) that are true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def find_blinks(lids: np.ndarray, fps: float) -> list[LidClosure]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from headgen.errors import InputError
+from headgen.faces.events import runs
 from headgen.faces.mesh import fit_pose
 from headgen.faces.motion import motion_coefficients
 from headgen.media.video import VideoReader
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.synth.heads.model import HeadMotion
-from headgen.synth.motion.detection import runs
 from headgen.synth.motion.response import coefficients_of
 from headgen.synth.motion.statistics import MotionStatistics, motion_statistics
 
