@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headgen.doctor import doctor as doctor
     from headgen.join import join as join
     from headgen.listen import listen as listen
+    from headgen.portrait_editor import edit_portrait as edit_portrait
     from headgen.prepare import prepare as prepare
     from headgen.reenact import reenact as reenact
     from headgen.stream import stream as stream
@@ -26,6 +27,7 @@ _EXPORTS = {
     "listen": "headgen.listen",
     "stream": "headgen.stream",
     "join": "headgen.join",
+    "edit_portrait": "headgen.portrait_editor",
     "prepare": "headgen.prepare",
     "doctor": "headgen.doctor",
     "HeadgenError": "headgen.errors",

@@ -54,6 +54,9 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "reenact": Command("headgen.reenact:reenact", "make a portrait move like a driving video"),
+    "save-motion": Command(
+        "headgen.faces.driving:save_motion", "save a driving video's motion, to move portraits with it again"
+    ),
     "listen": Command("headgen.listen:listen", "make a portrait listen to a speaker"),
     "edit-portrait": Command(
         "headgen.portrait_editor:edit_portrait", "turn a portrait's head and eyes, change its expression"
@@ -79,11 +82,17 @@ COMMANDS: dict[str, Command] = {
     "bench reenact": Command(
         "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
     ),
+    "bench editor": Command(
+        "headgen.evaluation.bench_editor:bench", "measure how soon a slider of the editor shows"
+    ),
     "bench quality": Command(
         "headgen.evaluation.bench_quality:bench", "measure motion, likeness and jitter on real videos"
     ),
     "bench listener": Command(
         "headgen.evaluation.bench_listener:bench", "measure a listener on held-out conversations"
+    ),
+    "bench steps": Command(
+        "headgen.evaluation.bench_steps:bench", "measure a listener made in fewer denoising steps"
     ),
     "bench edit": Command(
         "headgen.evaluation.bench_edit:bench", "measure how joins of segments are rewritten"

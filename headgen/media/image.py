@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from headgen.errors import InputError
 from headgen.media.output import check_output, replacing
@@ -20,7 +23,7 @@ __all__ = ["IMAGE_SUFFIXES", "read_image", "side_by_side", "write_image"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+IMAGE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Endings that can be written, and their formats."""
 
 _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
@@ -67,12 +70,14 @@ def read_image(path: str | Path) -> np.ndarray:
         raise InputError(f"{path}: is damaged or cut off ({error}); copy or export it again") from error
 
 
-def write_image(path: str | Path, image: np.ndarray) -> Path:
+def write_image(path: str | Path, image: np.ndarray, metadata: Mapping[str, str] | None = None) -> Path:
     """Writes a picture whole or not at all.
 
     Args:
         path: output, ending in one of `IMAGE_SUFFIXES`.
         image: (H, W, 3) uint8 RGB.
+        metadata: text to travel with the picture, see `headgen.media.provenance.picture_metadata`: `xmp` as
+            an XMP packet, `description` also where viewers look that do not read XMP.
 
     Returns:
         The path.
@@ -81,9 +86,24 @@ def write_image(path: str | Path, image: np.ndarray) -> Path:
         InputError: the file cannot be written there.
     """
     path = check_output(path, suffixes=IMAGE_SUFFIXES)
+    kind = IMAGE_SUFFIXES[path.suffix.lower()]
     with replacing(path) as part:
-        Image.fromarray(image).save(part, format=IMAGE_SUFFIXES[path.suffix.lower()], quality=95)
+        Image.fromarray(image).save(part, format=kind, quality=95, **_metadata_options(kind, metadata or {}))
     return path
+
+
+def _metadata_options(kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Options of Pillow that write the metadata into a picture of a kind."""
+    if not metadata:
+        return {}
+    if kind == "PNG":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", metadata["xmp"])
+        text.add_text("Description", metadata["description"])
+        return {"pnginfo": text}
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = metadata["description"]
+    return {"exif": exif, "xmp": metadata["xmp"].encode()}
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:

@@ -10,13 +10,24 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import headgen
 from headgen.media.output import replacing
 
-__all__ = ["STATEMENT", "container_metadata", "record_path", "sha256", "versions", "write_run_record"]
+__all__ = [
+    "PICTURE_STATEMENT",
+    "STATEMENT",
+    "container_metadata",
+    "picture_metadata",
+    "record_path",
+    "sha256",
+    "versions",
+    "write_run_record",
+]
 
 STATEMENT = "AI-generated video: a computer made the face move; the person shown did not move like this."
+PICTURE_STATEMENT = "AI-generated picture: a computer changed the face; the person did not look like this."
 
 # IPTC's vocabulary of digital source types: media made by a trained model.
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -43,6 +54,28 @@ def container_metadata(model: str) -> dict[str, str]:
         "comment": f"{STATEMENT} Made with headgen {headgen.__version__}, model {model}. {_SOURCE_TYPE}",
         "description": STATEMENT,
     }
+
+
+def picture_metadata(model: str) -> dict[str, str]:
+    """A `description`, and an `xmp` packet with IPTC's digital source type, for a picture's file.
+
+    Args:
+        model: name of the model that drew the picture.
+    """
+    description = f"{PICTURE_STATEMENT} Made with headgen {headgen.__version__}, model {model}."
+    xmp = (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}">'
+        '<dc:description><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{escape(description)}"
+        "</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
+        '<?xpacket end="w"?>'
+    )
+    return {"description": description, "xmp": xmp}
 
 
 def record_path(output: str | Path) -> Path:
@@ -81,6 +114,7 @@ def write_run_record(
     options: Mapping[str, Any],
     seed: int,
     notes: Mapping[str, Any] | None = None,
+    statement: str = STATEMENT,
 ) -> Path:
     """Writes the run record of an output beside it, or removes the output with it.
 
@@ -93,6 +127,7 @@ def write_run_record(
         options: all options of the run; paths are written as text.
         seed: seed of the run.
         notes: facts worth keeping (frames, device, precision, faces found).
+        statement: what the output is, in words.
 
     Returns:
         Path of the record.
@@ -104,7 +139,7 @@ def write_run_record(
     path = record_path(output)
     try:
         record = {
-            "statement": STATEMENT,
+            "statement": statement,
             "digital_source_type": _SOURCE_TYPE,
             "command": command,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
