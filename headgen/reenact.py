@@ -9,14 +9,13 @@ Nothing holds the whole video: frames wait only as long as the smoother looks ah
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -25,12 +24,19 @@ from numpy.typing import NDArray
 
 from headgen import hub
 from headgen.errors import InputError, check_choices
-from headgen.faces.crop import Crop, VideoCropper
-from headgen.faces.portrait import Portrait, check_size, read_portrait
+from headgen.faces.crop import VIDEO_FACE, portrait_crop
+from headgen.faces.driving import (
+    Driver,
+    DrivingFrame,
+    followed,
+    looked_through,
+    no_driver,
+    open_driver,
+)
+from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.retarget import Motion, Region, RetargetOptions
-from headgen.faces.smoothing import NOISE, POSE_NOISE, LandmarkSmoother
-from headgen.faces.tracker import FaceTracker, MediaPipeTracker
-from headgen.media import VideoReader, VideoWriter
+from headgen.faces.tracker import MediaPipeTracker
+from headgen.media import VideoWriter
 from headgen.media.image import side_by_side
 from headgen.media.output import check_output
 from headgen.media.provenance import container_metadata, write_run_record
@@ -38,25 +44,12 @@ from headgen.media.video import VIDEO_SUFFIXES
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler import Planner, Result, Segment, Step, Transition, run
 
-logger = logging.getLogger(__name__)
-
 Start = Literal["first", "best"]
 FrameMode = Literal["full", "crop"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 _BEST_SAMPLE = 600  # driving frames looked at for the best start, at most
 _SAMPLE = 120  # driving frames among which those are chosen that are drawn on trial, at most
-
-
-@dataclass(frozen=True)
-class DrivingFrame:
-    """What an engine is told of one driving frame."""
-
-    landmarks: NDArray[np.float64] | None
-    """(478, 3) smoothed, in pixels of the driving video; None as long as no face has been seen."""
-    image: NDArray[np.uint8]
-    crop: Crop | None
-    """Steady square around the driver's face, for engines that look at pixels."""
 
 
 class Engine(Protocol):
@@ -71,6 +64,9 @@ class Engine(Protocol):
 
     def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
         """Encodes the sources; `reference` is the driving frame from which relative motion counts."""
+
+    def retune(self, options: RetargetOptions) -> None:
+        """Transfers otherwise from now on, without what `calibrate` has learnt."""
 
     def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
         """The moving source: whole photographs (H, W, 3) uint8, or crops (side, side, 3) around the head."""
@@ -135,7 +131,7 @@ def reenact(
 
     Args:
         source: one photograph of the person, or several; the first one is what moves.
-        driving: the video whose motion is taken over.
+        driving: the video whose motion is taken over, or a motion that `headgen save-motion` has saved.
         output: the video to be written (.mp4, .mov or .mkv).
         model: name of the model, see `headgen weights list`.
         motion: `relative` adds the driver's changes to the source's own pose and expression; `absolute` takes
@@ -170,41 +166,38 @@ def reenact(
     """
     begun = time.perf_counter()
     sources, driving, output = [Path(p) for p in source], Path(driving), Path(output)
-    options = RetargetOptions(motion, region, multiplier, eyes, lips)
-    check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
-    if not 0 <= smoothing <= 3:
-        raise InputError(f"smoothing={smoothing} is out of range; give a value from 0 to 3.")
+    options = check_options(motion, start, frame, region, multiplier, eyes, lips, smoothing, precision)
     if not sources:
         raise InputError("no source photograph was given; name one with --source")
     check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
     engine, weights = _engine(model, options, precision, device)
-    with MediaPipeTracker() as tracker, VideoReader(driving) as reader:
-        portraits = [
-            read_portrait(path, tracker, max_size, 1 if k else face) for k, path in enumerate(sources)
-        ]
-        reference = _best_start(reader, tracker, portraits[0], progress) if start == "best" else None
+    with open_driver(driving) as driver:
+        if not driver.has_pictures and (compare or engine.looks_at_pixels):
+            who = "compare" if compare else f"model {model}"
+            raise InputError(f"{driving}: a saved motion has no pictures, which {who} needs; give the video")
+        portraits = _portraits(sources, max_size, face)
+        reference = _best_start(driver, portraits[0], progress) if start == "best" else None
         calibrated = calibrate and isinstance(engine, CalibratedEngine)
-        samples = _samples(reader, tracker, progress) if calibrated else []
-        info = reader.info
+        samples = _samples(driver, progress) if calibrated else []
         writer = VideoWriter(
             output,
-            info.fps,
-            time_base=info.time_base,
-            audio_from=driving if info.has_audio else None,
+            driver.fps,
+            time_base=driver.time_base,
+            audio_from=driving if driver.has_audio else None,
             metadata=container_metadata(model),
         )
         with writer:
             frames = 0
             whole = frame == "full"
             for shown, source_frame, moment in _rendered(
-                engine, whole, portraits, reader, tracker, reference, samples, smoothing
+                engine, whole, portraits, driver, reference, samples, smoothing
             ):
                 if compare:
                     shown = side_by_side(portraits[0].image, source_frame, shown)
                 writer.write(shown, moment)
                 frames += 1
                 if progress is not None:
-                    progress(ProgressEvent("reenact", frames, info.frames))
+                    progress(ProgressEvent("reenact", frames, driver.frames))
     seconds = time.perf_counter() - begun
     record = write_run_record(
         output,
@@ -231,7 +224,106 @@ def reenact(
         seed=seed,
         notes={"frames": frames, "seconds": round(seconds, 2)},
     )
-    return Reenactment(output, record, frames, float(info.fps), seconds)
+    return Reenactment(output, record, frames, float(driver.fps), seconds)
+
+
+def check_options(
+    motion: Motion,
+    start: Start,
+    frame: FrameMode,
+    region: Region,
+    multiplier: float,
+    eyes: float,
+    lips: float,
+    smoothing: float,
+    precision: Precision,
+) -> RetargetOptions:
+    """Checks what can be checked of `reenact`'s options without files.
+
+    Raises:
+        InputError: a value that is not offered or out of range.
+    """
+    check_choices(start=(start, Start), frame=(frame, FrameMode), precision=(precision, Precision))
+    if not 0 <= smoothing <= 3:
+        raise InputError(f"smoothing={smoothing} is out of range; give a value from 0 to 3.")
+    return RetargetOptions(motion, region, multiplier, eyes, lips)
+
+
+class Preview:
+    """Single moments of a reenactment, drawn at once, while somebody tries options.
+
+    What `reenact` makes is a little more exact: it also smooths the driver and calibrates.
+
+    Args:
+        source: see `reenact`, like the others.
+        driving: its first `seconds` are looked at, at `moments` moments.
+        model: name of the model.
+        face: of the first photograph.
+        max_size: longest side of the picture.
+        precision: of the network.
+        device: where it runs.
+        moments: how many, at most.
+        seconds: of the driving video; those before a face is seen do not count.
+
+    Raises:
+        InputError, WeightsError: see `reenact`.
+    """
+
+    def __init__(
+        self,
+        source: Sequence[Path],
+        driving: Path,
+        *,
+        model: str = "fsrt-small",
+        face: int = 1,
+        max_size: int = 1280,
+        precision: Precision = "auto",
+        device: str = "auto",
+        moments: int = 24,
+        seconds: float = 10.0,
+    ) -> None:
+        self._engine, _ = _engine(model, RetargetOptions(), precision, device)
+        self._portraits = _portraits([Path(path) for path in source], max_size, face)
+        with open_driver(driving) as driver:
+            length = min(driver.frames or np.inf, seconds * float(driver.fps))
+            step = max(1, int(length / moments))
+            seen = islice(looked_through(driver, step, "look at the driver", None), moments)
+            self._frames = [self._frame(*one) for one in seen]
+        if not self._frames:
+            raise no_driver(driving)
+        self._start: Start | None = None
+
+    def __len__(self) -> int:
+        """How many moments there are."""
+        return len(self._frames)
+
+    def draw(
+        self, moment: int, options: RetargetOptions, start: Start = "first", frame: FrameMode = "full"
+    ) -> NDArray[np.uint8]:
+        """The source (H, W, 3) as it moves at a moment.
+
+        Args:
+            moment: 0 to `len` - 1.
+            options: what is transferred and how strongly.
+            start: see `reenact`; the `best` of the moments.
+            frame: see `reenact`.
+        """
+        if start != self._start:
+            self._engine.prepare(self._portraits, self._reference(start))
+            self._start = start
+        self._engine.retune(options)
+        return self._engine.render([self._frames[moment]], frame == "full")[0]
+
+    def _frame(self, landmarks: NDArray[np.float64], image: NDArray[np.uint8]) -> DrivingFrame:
+        if not self._engine.looks_at_pixels:  # a minute of pictures would fill the memory
+            return DrivingFrame(landmarks, image[:0], None)
+        return DrivingFrame(landmarks, image, portrait_crop(landmarks, face=VIDEO_FACE))
+
+    def _reference(self, start: Start) -> DrivingFrame:
+        if start == "first":
+            return self._frames[0]
+        wanted = _description(self._portraits[0].landmarks)
+        return min(self._frames, key=lambda f: _apart(f.landmarks, wanted))
 
 
 def _engine(
@@ -244,110 +336,47 @@ def _engine(
     return load_engine(files.folder, options, precision, device), files.sha256
 
 
-def _best_start(
-    reader: VideoReader, tracker: FaceTracker, portrait: Portrait, progress: ProgressCallback | None
-) -> DrivingFrame:
+def _portraits(sources: Sequence[Path], max_size: int, face: int) -> list[Portrait]:
+    """The photographs; of the first one, the face that was chosen."""
+    with MediaPipeTracker() as tracker:
+        return [read_portrait(path, tracker, max_size, 1 if k else face) for k, path in enumerate(sources)]
+
+
+def _best_start(driver: Driver, portrait: Portrait, progress: ProgressCallback | None) -> DrivingFrame:
     """The driving frame whose pose and expression are most like the source's.
 
     Long videos are looked at in steps; motion before the best frame is transferred like motion after it.
     """
-    from headgen.faces.mesh import fit_pose
-    from headgen.fsrt.conditioning import scalars
-
-    def describe(landmarks: NDArray) -> NDArray:
-        return scalars(landmarks, fit_pose(landmarks))
-
-    wanted = describe(portrait.landmarks)
-    step = max(1, (reader.info.frames or 1) // _BEST_SAMPLE)
+    wanted = _description(portrait.landmarks)
+    step = max(1, (driver.frames or 1) // _BEST_SAMPLE)
     best: DrivingFrame | None = None
     least = np.inf
-    for landmarks, image in _looked_through(reader, tracker, step, "look for the best start", progress):
-        apart = float(np.square(describe(landmarks) - wanted).sum())
+    for landmarks, image in looked_through(driver, step, "look for the best start", progress):
+        apart = _apart(landmarks, wanted)
         if apart < least:
             best, least = DrivingFrame(landmarks, image, None), apart
     if best is None:
-        raise _no_driver(reader.path)
+        raise no_driver(driver.path)
     return best
 
 
-def _samples(
-    reader: VideoReader, tracker: FaceTracker, progress: ProgressCallback | None
-) -> list[NDArray[np.float64]]:
+def _description(landmarks: NDArray | None) -> NDArray:
+    """Pose and expression in numbers that may be compared."""
+    from headgen.faces.mesh import fit_pose
+    from headgen.fsrt.conditioning import scalars
+
+    assert landmarks is not None
+    return scalars(landmarks, fit_pose(landmarks))
+
+
+def _apart(landmarks: NDArray | None, wanted: NDArray) -> float:
+    return float(np.square(_description(landmarks) - wanted).sum())
+
+
+def _samples(driver: Driver, progress: ProgressCallback | None) -> list[NDArray[np.float64]]:
     """The driver's landmarks (478, 3) at moments spread over the whole video."""
-    step = -(-(reader.info.frames or 1) // _SAMPLE)
-    return [
-        landmarks for landmarks, _ in _looked_through(reader, tracker, step, "look at the driver", progress)
-    ]
-
-
-def _looked_through(
-    reader: VideoReader, tracker: FaceTracker, step: int, stage: str, progress: ProgressCallback | None
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
-    """Landmarks, not smoothed, and picture of every `step`-th driving frame that shows a face."""
-    tracker.reset()
-    for item in reader:
-        if item.index % step:
-            continue
-        track = tracker.track(item.image)
-        if progress is not None:
-            progress(ProgressEvent(stage, item.index + 1, reader.info.frames))
-        if track is not None:
-            yield track.landmarks, item.image
-
-
-def _no_driver(path: Path) -> InputError:
-    return InputError(
-        f"{path}: no face was found in any frame of this video; use one that shows a face from the front"
-    )
-
-
-def _followed(
-    reader: VideoReader, tracker: FaceTracker, with_crops: bool, smoothing: float
-) -> Iterator[tuple[DrivingFrame, Fraction]]:
-    """Driving frames with smoothed landmarks and, if wanted, steady crops, in order."""
-    smoother = _smoother(smoothing)
-    cropper = VideoCropper() if with_crops else None
-    waiting: deque[tuple[NDArray[np.uint8], Fraction]] = deque()
-    smoothed: deque[NDArray | None] = deque()
-    crops: deque[Crop | None] = deque()
-    tracker.reset()
-    seen = told = False
-
-    def ready() -> Iterator[tuple[DrivingFrame, Fraction]]:
-        while waiting and smoothed and (cropper is None or crops):
-            image, moment = waiting.popleft()
-            yield DrivingFrame(smoothed.popleft(), image, crops.popleft() if cropper else None), moment
-
-    for item in reader:
-        track = tracker.track(item.image)
-        landmarks = None if track is None else track.landmarks
-        if track is not None and not seen:
-            check_size(reader.path, track)
-            seen = True
-        if track is not None and track.n_faces > 1 and not told:
-            logger.warning("%s: %d faces were found, the largest is followed", reader.path, track.n_faces)
-            told = True
-        if not seen:
-            yield DrivingFrame(None, item.image, None), item.time
-            continue
-        waiting.append((item.image, item.time))
-        smoothed.extend(smoother.push(landmarks))
-        if cropper:
-            crops.extend(cropper.push(landmarks))
-        yield from ready()
-    if not seen:
-        raise _no_driver(reader.path)
-    smoothed.extend(smoother.flush())
-    if cropper:
-        crops.extend(cropper.flush())
-    yield from ready()
-
-
-def _smoother(strength: float) -> LandmarkSmoother:
-    """The usual one takes a tracker's noise of 1 times what it is; another strength, of more or of none."""
-    if strength == 0:
-        return LandmarkSmoother(window=0)
-    return LandmarkSmoother(noise=strength * NOISE, pose_noise=strength * POSE_NOISE)
+    step = -(-(driver.frames or 1) // _SAMPLE)
+    return [landmarks for landmarks, _ in looked_through(driver, step, "look at the driver", progress)]
 
 
 class _Segments:
@@ -400,8 +429,7 @@ def _rendered(
     engine: Engine,
     whole: bool,
     portraits: Sequence[Portrait],
-    reader: VideoReader,
-    tracker: FaceTracker,
+    driver: Driver,
     reference: DrivingFrame | None,
     samples: Sequence[NDArray],
     smoothing: float,
@@ -411,13 +439,13 @@ def _rendered(
     While no face has been seen yet, the source stands still as in the first frame that shows one; while the
     face is lost, it keeps its last motion.  Threads of their own draw some chunks while others are tracked.
     """
-    followed = _followed(reader, tracker, engine.looks_at_pixels, smoothing)
-    first = next(followed)
-    start = reference or (first[0] if first[0].landmarks is not None else _first_face(reader.path))
+    frames = followed(driver, engine.looks_at_pixels, smoothing)
+    first = next(frames)
+    start = reference or (first[0] if first[0].landmarks is not None else _first_face(driver.path))
     # A best frame is looked at through the first frame's square, so that places compare.
     start = start if first[0].crop is None else replace(start, crop=first[0].crop)
     segments = _Segments(engine, whole)
-    plan = segments.plan(chain([first], followed))
+    plan = segments.plan(chain([first], frames))
     with closing(run(plan, segments, (portraits, start, samples))) as pictures:
         for _, picture in pictures:
             yield picture, *segments.shown()
@@ -425,9 +453,8 @@ def _rendered(
 
 def _first_face(path: Path) -> DrivingFrame:
     """The first driving frame that shows a face, of a video that starts without one."""
-    with MediaPipeTracker() as tracker, VideoReader(path) as reader:
-        for item in reader:
-            track = tracker.track(item.image)
-            if track is not None:
-                return DrivingFrame(track.landmarks, item.image, None)
-    raise _no_driver(path)
+    with open_driver(path) as driver:
+        for item in driver.tracked():
+            if item.track is not None:
+                return DrivingFrame(item.track.landmarks, item.image, None)
+    raise no_driver(path)

@@ -98,10 +98,10 @@ def test_the_same_run_gives_the_same_bytes(files):
 
 def test_calibrated_motion_arrives_more_exactly_in_frames_of_any_order(files):
     """The untrained network moves the photograph by the mesh alone: drawn heads turn a little less."""
+    from headgen.faces.driving import DrivingFrame
     from headgen.faces.portrait import read_portrait
     from headgen.faces.retarget import RetargetOptions
     from headgen.fsrt.engines import load_engine
-    from headgen.reenact import DrivingFrame
 
     with MediaPipeTracker(mirror=True) as tracker:
         portrait = read_portrait(files / "face.png", tracker, 1280)
@@ -199,3 +199,54 @@ def test_before_the_driver_appears_the_source_stands_still(files):
     assert len(frames) == 14
     assert np.abs(frames[0].astype(int) - frames[5]).mean() < 0.5
     assert np.abs(frames[13].astype(int) - frames[5]).mean() > 2
+
+
+def test_a_saved_motion_moves_the_photograph_as_its_video_does(files, tmp_path):
+    from headgen.faces.driving import save_motion
+
+    saved = save_motion(files / "slide.mp4", tmp_path / "slide.safetensors")
+    assert saved.stat().st_size < 7000 * FRAMES
+    filmed = run(files, "filmed.mp4").output
+    assert run(files, "saved.mp4", driving=saved).output.read_bytes() == filmed.read_bytes()
+    with pytest.raises(InputError, match="no pictures, which compare needs"):
+        run(files, "compared.mp4", driving=saved, compare=True)
+    with pytest.raises(InputError, match="no saved motion"):
+        (tmp_path / "other.safetensors").write_bytes(b"something else")
+        run(files, "other.mp4", driving=tmp_path / "other.safetensors")
+
+
+def test_the_face_that_is_chosen_moves(files, tmp_path):
+    from skimage.data import astronaut
+
+    one = np.ascontiguousarray(astronaut()[0:300, 60:400])
+    pair = np.full((300, 640, 3), 128, np.uint8)
+    pair[:, :340] = one
+    pair[60:300, 368:] = cv2.resize(one, (272, 240), interpolation=cv2.INTER_AREA)
+    write_image(tmp_path / "pair.png", pair)
+    done = run(files, "second.mp4", source=[tmp_path / "pair.png"], face=2)
+    moved = np.abs(frames_of(done.output)[-1].astype(int) - frames_of(done.output)[0]).mean(-1)
+    assert moved[:, 400:].mean() > 5 * moved[:, :300].mean()
+    with pytest.raises(InputError, match="no face 3; of 2"):
+        run(files, "third.mp4", source=[tmp_path / "pair.png"], face=3)
+
+
+def test_a_preview_shows_what_the_video_will(files):
+    from headgen.faces.retarget import RetargetOptions
+    from headgen.reenact import Preview
+
+    preview = Preview([files / "face.png"], files / "slide.mp4", model=str(files / "model"))
+    whole = frames_of(run(files, "whole.mp4", smoothing=0).output)
+    assert len(preview) == FRAMES
+    last, still = (preview.draw(FRAMES - 1, RetargetOptions(multiplier=m)) for m in (1, 0))
+    apart, without = (np.abs(whole[-1].astype(int) - picture).mean() for picture in (last, still))
+    assert apart < without / 2  # the rest is the codec's
+    assert preview.draw(0, RetargetOptions(), frame="crop").shape[0] < last.shape[0]
+
+
+def test_smoothing_changes_the_motion_and_has_bounds(files):
+    assert (
+        run(files, "rough.mp4", smoothing=0).output.read_bytes()
+        != run(files, "as_usual.mp4").output.read_bytes()
+    )
+    with pytest.raises(InputError, match="smoothing"):
+        run(files, "much.mp4", smoothing=4)

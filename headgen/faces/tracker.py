@@ -74,6 +74,9 @@ class FaceTracker(Protocol):
     def faces(self, image: np.ndarray) -> list[Track]:
         """All faces of a photograph (H, W, 3), the largest first."""
 
+    def follow(self, landmarks: np.ndarray) -> None:
+        """Looks for a face where these (478, 3) are in the next picture of a video."""
+
     def reset(self) -> None:
         """Forgets the face being followed, as between two videos."""
 
@@ -115,6 +118,14 @@ class MediaPipeTracker:
             return
         self._network.close()
         self._detector.close()
+
+    def follow(self, landmarks: np.ndarray) -> None:
+        """Takes a face for the one being followed, so that it need not be the largest.
+
+        Args:
+            landmarks: (478, 3) about where it is in the next picture.
+        """
+        self._square, self._n_faces, self._lost = landmark_square(landmarks), 1, 0
 
     def reset(self) -> None:
         """Forgets the face being followed."""

@@ -24,8 +24,9 @@ from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
 
 if TYPE_CHECKING:
+    from headgen.faces.driving import DrivingFrame
     from headgen.faces.portrait import Portrait
-    from headgen.reenact import DrivingFrame, Engine
+    from headgen.reenact import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,14 @@ class SmallReenactment:
         first = portraits[0]
         self.engine.prepare([p.image for p in portraits], [p.landmarks for p in portraits])
         assert reference.landmarks is not None
-        self._retarget = Retargeter(first.landmarks, reference.landmarks, self.options)
+        self._first, self._reference = first, reference.landmarks
+        self.retune(self.options)
         self._framing = Framing(first.landmarks, first.image.shape)
+
+    def retune(self, options: RetargetOptions) -> None:
+        """Transfers otherwise from now on, without the calibration of before."""
+        self.options = options
+        self._retarget = Retargeter(self._first.landmarks, self._reference, options)
 
     def calibrate(self, samples: Sequence[NDArray]) -> None:
         """Learns what deviates in the picture from what is asked for, and corrects it from now on.
@@ -87,6 +94,8 @@ class SmallReenactment:
         rows = np.full((len(targets), len(CONTROLS)), np.nan)
         for k, picture in enumerate(pictures):
             whole = self.engine.place(picture)  # crops reflect what lies beyond the picture: faces, too
+            if self._first.face > 1:  # by itself the tracker turns to the largest
+                tracker.follow(self.engine.landmarks)
             for _ in range(_LOOKS):
                 track = tracker.track(whole)
             if track is not None:

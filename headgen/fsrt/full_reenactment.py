@@ -22,8 +22,8 @@ from headgen.fsrt.model import FSRT
 from headgen.nn.kept import kept
 
 if TYPE_CHECKING:
+    from headgen.faces.driving import DrivingFrame
     from headgen.faces.portrait import Portrait
-    from headgen.reenact import DrivingFrame
 
 NETWORK_SIZE = 256
 LARGEST_CROP = 768
@@ -46,12 +46,21 @@ class FullReenactment:
     parallel, chunk = 1, 4  # its decoder keeps all cores busy with one frame
 
     def __init__(self, engine: FullEngine, options: RetargetOptions) -> None:
+        self.engine = engine
+        self.retune(options)
+
+    def retune(self, options: RetargetOptions) -> None:
+        """Transfers otherwise from now on.
+
+        Raises:
+            InputError: an option that this model cannot follow.
+        """
         if options.region in ("eyes", "lips") or options.eyes != 1 or options.lips != 1:
             raise InputError(
                 "the full-size FSRT moves the whole expression; use --model fsrt-small for eyes and lips on "
                 "their own"
             )
-        self.engine, self.options = engine, options
+        self.options = options
 
     @classmethod
     def load(
