@@ -147,15 +147,10 @@ def listen(
     """
     begun = time.perf_counter()
     speaker, portrait, output = Path(speaker), Path(portrait), Path(output)
-    check_choices(
-        layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long),
-        transition=(transition, TransitionKind), precision=(precision, Precision),
+    guidance = check_options(
+        layout, frame, long, transition, chunk, steps, audio_scale, motion_scale, text_scale, attitude,
+        intensity, takes, precision,
     )  # fmt: skip
-    for name, number, most in (
-        ("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES), ("chunk", chunk, MOST_CHUNK),
-    ):  # fmt: skip
-        if not 1 <= number <= most:
-            raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
     if stream:
@@ -170,7 +165,6 @@ def listen(
             intensity=intensity, text_scale=text_scale, text_model=text_model, max_size=max_size,
             precision=precision, device=device, seed=seed, progress=progress,
         )  # fmt: skip
-    guidance = Guidance(audio_scale, motion_scale, text_scale)
     reader = None if text is None else hub.resolve(text_model)
     request = asked_for(text, attitude, intensity, reader)
     outputs = [output] if takes == 1 else [output.with_stem(f"{output.stem}-{k + 1}") for k in range(takes)]
@@ -241,6 +235,39 @@ def listen(
             )
     seconds = time.perf_counter() - begun
     return Listening(outputs, list(map(record_path, outputs)), len(track), seconds, request.understood)
+
+
+def check_options(
+    layout: Layout,
+    frame: FrameMode,
+    long: Long,
+    transition: TransitionKind,
+    chunk: int,
+    steps: int,
+    audio_scale: float,
+    motion_scale: float,
+    text_scale: float,
+    attitude: str | None,
+    intensity: float,
+    takes: int,
+    precision: Precision,
+) -> Guidance:
+    """Checks what can be checked of `listen`'s options without files.
+
+    Raises:
+        InputError: a value that is not offered or out of range.
+    """
+    check_choices(
+        layout=(layout, Layout), frame=(frame, FrameMode), long=(long, Long),
+        transition=(transition, TransitionKind), precision=(precision, Precision),
+    )  # fmt: skip
+    for name, number, most in (
+        ("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES), ("chunk", chunk, MOST_CHUNK),
+    ):  # fmt: skip
+        if not 1 <= number <= most:
+            raise InputError(f"{name}={number} is out of range; give 1 to {most}.")
+    asked_for(None, attitude, intensity, None)
+    return Guidance(audio_scale, motion_scale, text_scale)
 
 
 def plan(frames: int, long: Long, seed: int) -> Plan:

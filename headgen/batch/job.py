@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import headgen
+from headgen.listen import EDITOR
+from headgen.listener_request import PAINTER
 from headgen.progress import ProgressCallback
 from headgen.scheduler.cache import fingerprint
 
-__all__ = ["KINDS", "NOT_FOR_BATCHES", "Job", "Kind", "Verb", "verb"]
+__all__ = ["KINDS", "NOT_FOR_BATCHES", "Job", "Kind", "Verb", "model_names", "verb"]
 
 Kind = Literal["reenact", "listen"]
 KINDS: tuple[Kind, ...] = ("reenact", "listen")
@@ -36,6 +38,8 @@ class Verb:
     """A command as a batch sees it."""
 
     function: Callable[..., Any]
+    check: Callable[..., Any]
+    """Checks options without files: has parameters of the same names."""
     inputs: tuple[str, ...]
     """Parameters that are files, all of them required."""
     several: frozenset[str]
@@ -49,13 +53,15 @@ class Verb:
 @functools.cache
 def verb(kind: str) -> Verb:
     """The command that does a kind of job; imports it."""
-    function = getattr(import_module(f"headgen.{kind}"), kind)
+    module = import_module(f"headgen.{kind}")
+    function = getattr(module, kind)
     hints = get_type_hints(function)
     inputs = _INPUTS[kind]
     left_out = {*inputs, *NOT_FOR_BATCHES, "progress"}
     options = {k: p for k, p in inspect.signature(function).parameters.items() if k not in left_out}
     return Verb(
         function,
+        module.check_options,
         inputs,
         frozenset(name for name in inputs if hints[name] == list[Path]),
         {name: hints[name] for name in options},
@@ -63,7 +69,24 @@ def verb(kind: str) -> Verb:
     )
 
 
-@dataclass(frozen=True)
+def model_names(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The models that a job uses, each with the option that decides about it.
+
+    Args:
+        kind: of the job.
+        options: all of them.
+    """
+    names = [("model", options["model"])]
+    if kind == "listen":
+        names.append(("model", PAINTER))
+        if (options["long"], options["transition"]) == ("segments", "edit"):
+            names.append(("transition", EDITOR))
+        if options["text"] is not None:
+            names.append(("text_model", options["text_model"]))
+    return names
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One checked row.
 

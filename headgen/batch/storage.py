@@ -283,9 +283,9 @@ class Place:
             }
         sizes = {}
         for folder, _, names in os.walk(self.path):
-            for path in (os.path.join(folder, name) for name in names):
+            for file in (os.path.join(folder, name) for name in names):
                 with suppress(FileNotFoundError):
-                    sizes[os.path.relpath(path, self.path)] = os.path.getsize(path)
+                    sizes[os.path.relpath(file, self.path)] = os.path.getsize(file)
         return sizes
 
     def remove(self, name: str) -> None:
