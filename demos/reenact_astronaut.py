@@ -11,21 +11,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 import headgen
 from headgen.errors import HeadgenError, MissingExtraError
-from headgen.faces.crop import portrait_crop
-from headgen.faces.tracker import MediaPipeTracker
-from headgen.media import VideoReader, write_image
+from headgen.faces.contact_sheet import contact_sheet
+from headgen.media import write_image
 from headgen.progress import ProgressEvent
 
 HERE = Path(__file__).parent
 DRIVING = HERE / "driving.mp4"
-MOMENTS = 8
-CELL = 256  # side of a picture in the contact sheet, pixels
-GAP = 4
 
 
 def main() -> None:
@@ -47,7 +42,7 @@ def run(model: str, folder: Path) -> None:
     portrait = astronaut()
     write_image(source, portrait)
     result = headgen.reenact([source], DRIVING, output, model=model, progress=tell)
-    write_image(sheet, contact_sheet(portrait, DRIVING, output, result.frames))
+    write_image(sheet, contact_sheet([portrait, DRIVING, output]))
     print(f"\n{result}")
     print(f"run record: {result.record}")
     print(f"contact sheet: {sheet}")
@@ -66,35 +61,6 @@ def tell(event: ProgressEvent) -> None:
     """Prints the progress on one line."""
     if event.done % 10 == 0 or event.done == event.total:
         print(f"\r{event.stage}: {event.done} of {event.total or '?'} {event.unit}", end="", flush=True)
-
-
-def contact_sheet(portrait: np.ndarray, driving: Path, output: Path, frames: int) -> np.ndarray:
-    """Rows source, driving video and result; a column for each moment, evenly spread over the video.
-
-    All pictures of a row show the same square, the one around the head in the first.
-    """
-    wanted = np.linspace(0, frames - 1, MOMENTS).round().astype(int).tolist()
-    rows = [[portrait] * len(wanted), frames_at(driving, wanted), frames_at(output, wanted)]
-    with MediaPipeTracker() as tracker:
-        tracks = [tracker.track(row[0], still=True) for row in rows]
-    crops = [portrait_crop(track.landmarks) if track else None for track in tracks]
-    cells = [
-        [crop.take(cell, CELL) if crop else cv2.resize(cell, (CELL, CELL)) for cell in row]
-        for row, crop in zip(rows, crops, strict=True)
-    ]
-    step = CELL + GAP
-    sheet = np.full((len(rows) * step - GAP, len(wanted) * step - GAP, 3), 255, np.uint8)
-    for r, row in enumerate(cells):
-        for c, cell in enumerate(row):
-            sheet[r * step : r * step + CELL, c * step : c * step + CELL] = cell
-    return sheet
-
-
-def frames_at(path: Path, wanted: list[int]) -> list[np.ndarray]:
-    """The frames (H, W, 3) of a video at the given places, in order."""
-    with VideoReader(path) as reader:
-        found = {frame.index: frame.image for frame in reader if frame.index in wanted}
-    return [found[index] for index in wanted]
 
 
 if __name__ == "__main__":
