@@ -35,6 +35,7 @@ from headgen.faces.tracker import MediaPipeTracker
 from headgen.media.image import IMAGE_SUFFIXES, write_image
 from headgen.media.output import check_output
 from headgen.media.provenance import PICTURE_STATEMENT, picture_metadata, write_run_record
+from headgen.nn.kept import kept
 
 if TYPE_CHECKING:
     from headgen.fsrt.small import FSRTSmall
@@ -318,21 +319,22 @@ class PortraitEditor:
         if not config.is_file() or json.loads(config.read_text())["_class_name"] != "FSRTSmall":
             raise InputError(f"model={model!r} cannot edit portraits; use fsrt-small or one trained like it")
         self.weights = files.sha256
-        self._network = FSRTSmall.from_pretrained(files.folder)
+        self._network = kept(FSRTSmall.from_pretrained, files.folder)
         self._precision, self._device = precision, device
 
-    def open(self, portrait: Path, max_size: int = 1280) -> OpenPortrait:
+    def open(self, portrait: Path, max_size: int = 1280, face: int = 1) -> OpenPortrait:
         """Reads a photograph and finds its face.
 
         Args:
             portrait: the picture.
             max_size: a picture whose longest side has more pixels is made smaller.
+            face: which one, where there are several: 1 is the largest.
 
         Raises:
-            InputError: not a picture, no face in it, or one that is too small.
+            InputError: not a picture, no face in it, not that many, or one that is too small.
         """
         with MediaPipeTracker() as tracker:
-            found = read_portrait(portrait, tracker, max_size)
+            found = read_portrait(portrait, tracker, max_size, face)
         return OpenPortrait(found, self._network, self._precision, self._device)
 
 
@@ -369,6 +371,7 @@ def edit_portrait(
     brows: float = 0.0,
     smile: float = 0.0,
     mouth: float = 0.0,
+    face: int = 1,
     model: str = "fsrt-small",
     max_size: int = 1280,
     precision: Precision = "auto",
@@ -391,6 +394,7 @@ def edit_portrait(
         brows: -1 lowers the brows, 1 raises them.
         smile: -1 draws the corners of the mouth down, 1 is a broad smile.
         mouth: -1 shuts an open mouth, 1 opens it.
+        face: which one, where the photograph shows several: 1 is the largest.
         model: name of the model, see `headgen weights list`.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
         precision: arithmetic of the network; `auto` takes bfloat16 where the processor has it in hardware.
@@ -408,7 +412,7 @@ def edit_portrait(
     edit = PortraitEdit(yaw, pitch, roll, gaze_x, gaze_y, eyes, brows, smile, mouth)
     check_output(output, suffixes=IMAGE_SUFFIXES, inputs=[portrait])
     editor = PortraitEditor(model, precision, device)
-    picture = editor.open(portrait, max_size).render(edit)
+    picture = editor.open(portrait, max_size, face).render(edit)
     write_image(output, picture, picture_metadata(model))
     seconds = time.perf_counter() - begun
     record = write_run_record(
@@ -417,7 +421,13 @@ def edit_portrait(
         model=model,
         inputs={"portrait": [portrait]},
         weights=editor.weights,
-        options={**asdict(edit), "max_size": max_size, "precision": precision, "device": device},
+        options={
+            **asdict(edit),
+            "face": face,
+            "max_size": max_size,
+            "precision": precision,
+            "device": device,
+        },
         seed=0,
         notes={"seconds": round(seconds, 2)},
         statement=PICTURE_STATEMENT,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "start", "studio"]
 
-TABS = ("reenact_tab",)
-"""Modules of the tabs, in order; each has a function ``build(studio, page)``."""
+TABS = ("reenact_tab", "editor_tab")
+"""Modules of the tabs, in order; each has a function ``build(studio, page)``, and may have its own ``CSS``."""
 
 
 def studio(
@@ -121,7 +121,7 @@ def start(
                 "middleware": [Middleware(_TellBrowsersApart)],
             },
             theme=theme.theme(),
-            css=theme.CSS,
+            css="".join([theme.CSS, *(getattr(tab, "CSS", "") for tab in _tabs())]),
             head=theme.HEAD,
             js=theme.JS or None,
             footer_links=["api"],
@@ -147,9 +147,13 @@ def build(heart: Studio) -> gr.Blocks:
     with gr.Blocks(title="headgen studio", analytics_enabled=False, fill_width=False) as blocks:
         page = Page.begin(blocks)
         with page.tabs:
-            for name in TABS:
-                import_module(f"headgen_studio.{name}").build(heart, page)
+            for tab in _tabs():
+                tab.build(heart, page)
     return blocks
+
+
+def _tabs() -> list[Any]:
+    return [import_module(f"headgen_studio.{name}") for name in TABS]
 
 
 def _person(text: str) -> tuple[str, str]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from headgen.errors import HeadgenError, InputError
-from headgen.progress import Cancelled, ProgressEvent
+from headgen.progress import Cancelled
 from headgen_studio.history import History, Job
 from headgen_studio.tasks import TASKS
-from headgen_studio.worker import Event, Worker, WorkerError
+from headgen_studio.worker import Event, Progress, Worker, WorkerError
 
 __all__ = ["JobQueue", "Standing"]
 
@@ -68,7 +68,7 @@ class JobQueue:
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._running: Job | None = None
-        self._event: ProgressEvent | None = None
+        self._event: Progress | None = None
         self._stage_begun = 0.0
         self._unwanted: set[str] = set()
         self._pace: dict[str, float] = {}  # seconds for a second of video, by command
@@ -109,6 +109,49 @@ class JobQueue:
             self._jobs[job.key] = job
             self._waiting.append(job)
             self._changed.notify_all()
+        return job
+
+    def at_once(
+        self,
+        worker: Worker,
+        command: str,
+        options: Mapping[str, Any],
+        inputs: Mapping[str, Iterable[Path]],
+        *,
+        user: str = "",
+        client: str = "",
+    ) -> Job:
+        """Does a job of a second or two beside the queue, and keeps it like any other.
+
+        Args:
+            worker: process that does it.
+            command: one of `headgen_studio.tasks.TASKS`.
+            options: of the library's verb.
+            inputs: files by role; they are kept with the job.
+            user: who is logged in.
+            client: browser or script that asks.
+
+        Raises:
+            HeadgenError: what the library raises; nothing of the job is kept then.
+            WorkerError: anything else.
+        """
+        job = self.history.create(command, options, inputs, user=user, client=client)
+        job.state, job.begun = "running", time.time()
+        try:
+            job.outputs = worker.call(
+                TASKS[command], folder=job.folder, inputs=job.input_paths(), options=dict(job.options)
+            )
+        except BaseException as error:
+            self.history.delete(job)
+            if isinstance(error, HeadgenError):
+                raise InputError(without_folders(str(error), job)) from error
+            raise
+        with self._changed:
+            job.state, job.ended = "done", time.time()
+            self._jobs[job.key] = job
+            self.history.save(job)
+            for old in self.history.make_room():
+                self._jobs.pop(old.key, None)
         return job
 
     def get(self, key: str) -> Job | None:
@@ -282,13 +325,15 @@ class JobQueue:
         return None if pace is None else pace * job.work
 
     def _left(self) -> float | None:
-        """Seconds that the running job still needs: by its stage's pace, or earlier jobs'."""
+        """Seconds that the running job still needs: the larger of what its stage and earlier jobs tell."""
         assert self._running is not None
         guesses = []
         if (whole := self._takes(self._running)) is not None:
             guesses.append(max(0.0, whole - (time.time() - self._running.begun)))
         event = self._event
-        if event is not None and event.total and event.done:
+        if event is not None and event.seconds_left is not None:
+            guesses.append(event.seconds_left)
+        elif event is not None and event.total and event.done:
             spent = time.time() - self._stage_begun
             guesses.append(spent * max(0, event.total - event.done) / event.done)
         return max(guesses) if guesses else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headgen.progress import ProgressCallback
+from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["TASKS", "listen", "reenact"]
+__all__ = ["SHEET", "TASKS", "THUMBNAIL", "listen", "reenact"]
 
 TASKS = {
     "reenact": "headgen_studio.tasks:reenact",
@@ -18,6 +18,8 @@ TASKS = {
 }
 """What a command's job calls: ``function(folder, inputs, options, progress)``, which writes into the folder
 and returns the names of its main results there."""
+SHEET, THUMBNAIL = "contact-sheet.png", "thumbnail.jpg"
+CELL = 192  # side of a picture in the contact sheet, pixels
 
 Inputs = dict[str, list[Path]]
 
@@ -25,18 +27,35 @@ Inputs = dict[str, list[Path]]
 def reenact(folder: Path, inputs: Inputs, options: dict[str, Any], progress: ProgressCallback) -> list[str]:
     """See `headgen.reenact`."""
     import headgen
+    from headgen.faces.driving import MOTION_SUFFIX
+    from headgen.media.image import read_image
 
-    done = headgen.reenact(
-        inputs["source"], inputs["driving"][0], folder / "reenact.mp4", **options, progress=progress
-    )
+    sources, driving = inputs["source"], inputs["driving"][0]
+    done = headgen.reenact(sources, driving, folder / "reenact.mp4", **options, progress=progress)
+    drivers = [] if driving.suffix == MOTION_SUFFIX else [driving]
+    _summary(folder, [read_image(sources[0]), *drivers, done.output], progress)
     return [done.output.name]
 
 
 def listen(folder: Path, inputs: Inputs, options: dict[str, Any], progress: ProgressCallback) -> list[str]:
     """See `headgen.listen`."""
     import headgen
+    from headgen.listener.speaker import speaker_info
 
-    done = headgen.listen(
-        inputs["speaker"][0], inputs["portrait"][0], folder / "listen.mp4", **options, progress=progress
-    )
+    speaker, portrait = inputs["speaker"][0], inputs["portrait"][0]
+    done = headgen.listen(speaker, portrait, folder / "listen.mp4", **options, progress=progress)
+    speakers = [speaker] if speaker_info(speaker).has_video else []
+    _summary(folder, [*speakers, *done.outputs], progress)
     return [path.name for path in done.outputs]
+
+
+def _summary(folder: Path, rows: list[Any], progress: ProgressCallback) -> None:
+    """The contact sheet, and a thumbnail for the history: the middle of the last row."""
+    from headgen.faces.contact_sheet import GAP, contact_sheet
+    from headgen.media.image import write_image
+
+    progress(ProgressEvent("make the contact sheet", 0, 1, "sheets"))
+    sheet = contact_sheet(rows, cell=CELL)
+    write_image(folder / SHEET, sheet)
+    middle = 4 * (CELL + GAP)
+    write_image(folder / THUMBNAIL, sheet[-CELL:, middle : middle + CELL])
