@@ -15,6 +15,7 @@ __all__ = ["SHEET", "TASKS", "THUMBNAIL", "listen", "reenact"]
 TASKS = {
     "reenact": "headgen_studio.tasks:reenact",
     "listen": "headgen_studio.tasks:listen",
+    "edit_portrait": "headgen_studio.editing:edit_portrait",
 }
 """What a command's job calls: ``function(folder, inputs, options, progress)``, which writes into the folder
 and returns the names of its main results there."""
