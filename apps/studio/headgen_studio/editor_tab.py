@@ -188,9 +188,9 @@ def build(studio: Studio, page: Page) -> None:
         edit_portrait, [api_portrait, *in_order, face, ending], api_results, api_name="edit_portrait"
     )
 
-    def again(job: Job) -> list[Any]:
+    def again(job: Job, person: Person) -> list[Any]:
         path = job.input_paths()["portrait"][0]
-        return [str(path), *(job.options[name] for name in _NAMES)]
+        return [studio.link(path, person), *(job.options[name] for name in _NAMES)]
 
     page.loaders["edit_portrait"] = Loader("edit", [portrait, *values], again)
 
