@@ -237,16 +237,16 @@ class Place:
             except OSError as error:
                 raise output_error(target, error) from error
             return
-        target, part = f"{self._root}/{name}", f"{self._root}/{name}.part"
+        end, part = f"{self._root}/{name}", f"{self._root}/{name}.part"
         address = self.address_of(name)
 
         def send() -> None:
-            self._filesystem.makedirs(posixpath.dirname(target), exist_ok=True)
+            self._filesystem.makedirs(posixpath.dirname(end), exist_ok=True)
             try:
                 self._filesystem.put_file(str(local), part)
                 if digest and self._digest(part) != digest:
                     raise InputError(f"{address}: did not arrive whole; run again")
-                self._filesystem.mv(part, target)
+                self._filesystem.mv(part, end)
             except BaseException:
                 with suppress(Exception):  # it may never have been there
                     self._filesystem.rm_file(part)
@@ -287,6 +287,23 @@ class Place:
                 with suppress(FileNotFoundError):
                     sizes[os.path.relpath(file, self.path)] = os.path.getsize(file)
         return sizes
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        if not self.remote:
+            return (self.path / name).is_file()
+        return bool(reachable(self.address_of(name), lambda: self._filesystem.isfile(f"{self._root}/{name}")))
+
+    def read(self, name: str) -> bytes:
+        """Contents of a file in it.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if not self.remote:
+            return bytes(reachable(self.address_of(name), (self.path / name).read_bytes))
+        inside = f"{self._root}/{name}"
+        return bytes(reachable(self.address_of(name), lambda: self._filesystem.cat_file(inside)))
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +27,9 @@ from headgen.progress import Cancelled, ProgressCallback
 
 __all__ = ["Output", "Outcome", "Status", "Worker", "WorkerSettings"]
 
-Status = Literal["done", "failed", "stopped"]
-"""``stopped``: not the job's fault, the place it works in is gone or full; nothing was made."""
+Status = Literal["done", "failed", "stopped", "waiting"]
+"""``waiting``: not begun.  ``stopped``: the place it works in is gone or full, which is not the job's fault;
+nothing was made."""
 
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ENODEV}
 """Errors of the operating system that every other job would meet as well."""
@@ -89,17 +90,37 @@ class Outcome:
     attempts: int = 1
 
     def as_row(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; those that are as in most outcomes are left out."""
+        row = {
+            name: value
+            for name, field_ in self.__dataclass_fields__.items()
+            if (value := getattr(self, name)) != field_.default and value != {}
+        }
+        row["stamps"] = {path: [one.size, one.changed] for path, one in self.stamps.items()}
+        row["outputs"] = [[one.name, one.size, one.sha256] for one in self.outputs]
+        return row
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Outcome:
-        """What `as_row` gave, perhaps through JSON; fields of other versions are left out."""
+    def from_row(cls, row: Mapping[str, Any], shared: dict[Any, Any] | None = None) -> Outcome:
+        """What `as_row` gave, perhaps through JSON; fields of later versions are left out.
+
+        Args:
+            row: the values.
+            shared: paths, stamps and digests of other rows, so that equal ones are in memory once.
+        """
+        pool = {} if shared is None else shared
         known = {name: value for name, value in row.items() if name in cls.__dataclass_fields__}
-        known["stamps"] = {path: Stamp(**one) for path, one in row.get("stamps", {}).items()}
-        known["outputs"] = tuple(Output(**one) for one in row.get("outputs", ()))
-        known["missing"] = tuple(row.get("missing", ()))
-        known["warnings"] = tuple(row.get("warnings", ()))
+        known["stamps"] = {
+            pool.setdefault(path, path): pool.setdefault((path, *one), Stamp(*one))
+            for path, one in row.get("stamps", {}).items()
+        }
+        known["digests"] = {
+            pool.setdefault(path, path): pool.setdefault(digest, digest)
+            for path, digest in row.get("digests", {}).items()
+        }
+        known["outputs"] = tuple(Output(*one) for one in row.get("outputs", ()))
+        for name in ("missing", "warnings"):
+            known[name] = tuple(row.get(name, ()))
         return cls(**known)
 
 
