@@ -41,8 +41,7 @@ PRESETS: dict[str, Mapping[str, float]] = {
 CSS = """
 .edited img { width: 100%; border-radius: var(--radius-lg); display: block; }
 .edited .took { color: var(--body-text-color-subdued); font-size: var(--text-xs); margin: .3rem 0 0; }
-.slider-title { padding: .6rem 1rem 0; font-weight: 600; }
-.slider-title p { margin: 0; }
+.slider-title { font-weight: 600; margin: .4rem 0 -.6rem; }
 @media (min-width: 800px) { .edit-view { position: sticky; top: 1rem; align-self: flex-start; } }
 @media (max-width: 799px) { .edit-view { order: -1; } .edited img { max-height: 45vh; object-fit: contain; } }
 """
@@ -62,8 +61,8 @@ def build(studio: Studio, page: Page) -> None:
                 presets = [gr.Button(name, size="sm", min_width=90) for name in PRESETS]
             sliders: dict[str, gr.Slider] = {}
             for title, group in GROUPS.items():
+                gr.HTML(title, elem_classes="slider-title", padding=False)
                 with gr.Group():
-                    gr.HTML(f"<p>{title}</p>", elem_classes="slider-title")
                     for name, label in group.items():
                         sliders[name] = _slider(name, label)
             face = gr.Number(

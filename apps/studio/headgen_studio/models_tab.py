@@ -19,9 +19,10 @@ __all__ = ["build"]
 
 CSS = """
 .models { overflow-x: auto; }
-.models table { width: 100%; border-collapse: collapse; }
-.models th, .models td { text-align: left; vertical-align: top; padding: .5rem .8rem .5rem 0;
-  border-bottom: 1px solid var(--border-color-primary); }
+.models table { width: 100%; border-collapse: collapse; border: 0 !important; }
+.models tr { border: 0 !important; }
+.models th, .models td { text-align: left; vertical-align: top; padding: .5rem .8rem .5rem 0 !important;
+  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 .models td.size { white-space: nowrap; text-align: right; }
 .models .ready { color: var(--color-accent); font-weight: 600; }
 .models .wrong { color: var(--error-text-color, #b42318); font-weight: 600; }
@@ -29,7 +30,7 @@ CSS = """
 @media (max-width: 799px) {
   .models thead { display: none; }
   .models tr { display: block; padding: .6rem 0; border-bottom: 1px solid var(--border-color-primary); }
-  .models td { display: block; border: 0; padding: .1rem 0; }
+  .models td { display: block; border: 0 !important; padding: .1rem 0 !important; }
   .models td.size { text-align: left; }
 }
 .doctor pre { font-family: var(--font-mono); font-size: var(--text-xs); overflow-x: auto; margin: 0; }

@@ -52,8 +52,9 @@ def check_picture(path: Path, limits: Limits) -> None:
         InputError: it is no picture of a kind that is taken, damaged, or beyond the limits.
     """
     _check_size(path, limits)
+    Image.init()  # or Pillow would not know all of these kinds yet
     try:
-        with Image.open(path, formats=PICTURES) as picture:
+        with Image.open(path, formats=[kind for kind in PICTURES if kind in Image.OPEN]) as picture:
             _check_pixels(path, *picture.size, limits)
     except Image.DecompressionBombError as error:
         raise InputError(
