@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "start", "studio"]
 
-TABS = ("reenact_tab", "editor_tab", "models_tab")
+TABS = ("reenact_tab", "listen_tab", "editor_tab", "batch_tab", "models_tab")
 """Modules of the tabs, in order; each has a function ``build(studio, page)``, and may have a ``CSS``."""
 
 
@@ -123,7 +123,6 @@ def start(
             theme=theme.theme(),
             css="".join([theme.CSS, *(getattr(tab, "CSS", "") for tab in _tabs())]),
             head=theme.HEAD,
-            js=theme.JS or None,
             footer_links=["api"],
             run_history=False,
             ssr_mode=False,

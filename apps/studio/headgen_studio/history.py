@@ -46,6 +46,8 @@ class Job:
     """Who is logged in; nobody where no login is asked for."""
     client: str = ""
     """Browser, or session of a script, that asked for it."""
+    series: str = ""
+    """Key of the first of several that are shown together, such as takes."""
     work: float = 0.0
     """Seconds of video to be made: what the time that it takes is guessed from."""
     state: State = "waiting"
@@ -105,6 +107,7 @@ class History:
         user: str = "",
         client: str = "",
         work: float = 0.0,
+        series: str = "",
     ) -> Job:
         """Makes the folder of a new job and keeps its inputs in it.
 
@@ -115,6 +118,7 @@ class History:
         key = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(8)
         folder = self.folder / key
         job = Job(key, folder, command, dict(options), user=user, client=client, work=work, created=now)
+        job.series = series or key
         try:
             (folder / "inputs").mkdir(parents=True)
             for role, paths in inputs.items():

@@ -86,6 +86,7 @@ class JobQueue:
         user: str = "",
         client: str = "",
         work: float = 0.0,
+        series: str = "",
     ) -> Job:
         """Queues a job.
 
@@ -96,6 +97,7 @@ class JobQueue:
             user: who is logged in.
             client: browser or script that asks.
             work: seconds of video to be made.
+            series: key of the job that this one is shown together with.
 
         Raises:
             InputError: too many jobs wait, or the disk is full.
@@ -105,7 +107,9 @@ class JobQueue:
                 raise InputError(
                     f"the studio is busy: {len(self._waiting)} jobs are waiting already; try again later"
                 )
-            job = self.history.create(command, options, inputs, user=user, client=client, work=work)
+            job = self.history.create(
+                command, options, inputs, user=user, client=client, work=work, series=series
+            )
             self._jobs[job.key] = job
             self._waiting.append(job)
             self._changed.notify_all()

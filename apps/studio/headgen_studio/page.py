@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from headgen_studio.history import Job
+from headgen_studio.studio import Person
 
 __all__ = ["Loader", "Page"]
 
@@ -21,8 +22,10 @@ class Loader:
     """Id of the tab."""
     components: list[Any]
     """That are filled."""
-    values: Callable[[Job], list[Any]]
-    """Of these components, from a job."""
+    values: Callable[[Job, Person], list[Any]]
+    """Of these components, from a job, for a person."""
+    after: Callable[[Any], Any] = lambda event: event
+    """What follows an event that has filled them."""
 
 
 @dataclass
@@ -32,7 +35,9 @@ class Page:
     blocks: gr.Blocks
     tabs: gr.Tabs
     sources: gr.Gallery | None = None
-    """Photographs of the Reenact tab; its value is a list of paths."""
+    """Photographs of the Reenact tab; its value is a list of paths. Call `sources_given` on the event that
+    sets it: galleries do not tell."""
+    sources_given: Callable[[Any], Any] | None = None
     portrait: gr.Image | None = None
     """Photograph of the Listen tab."""
     loaders: dict[str, Loader] = field(default_factory=dict)

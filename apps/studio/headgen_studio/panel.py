@@ -17,7 +17,7 @@ import gradio as gr
 from headgen.errors import HeadgenError
 from headgen_studio.history import Job
 from headgen_studio.jobs import Standing
-from headgen_studio.page import Page
+from headgen_studio.page import Loader, Page
 from headgen_studio.studio import Person, Studio
 
 __all__ = ["JobPanel", "finished", "standing_html"]
@@ -43,7 +43,11 @@ class JobPanel:
         self.timer = gr.Timer(TICK, active=False)
 
     def follow(
-        self, page: Page, outputs: Sequence[Any], show: Callable[[Job, Person], Sequence[Any]]
+        self,
+        page: Page,
+        outputs: Sequence[Any],
+        show: Callable[[Job, Person], Sequence[Any]],
+        loader: Loader | None = None,
     ) -> None:
         """Connects what shows the result; call it when the tab stands.
 
@@ -51,12 +55,17 @@ class JobPanel:
             page: of the tab.
             outputs: components of the result.
             show: their values for a finished job.
+            loader: gives a tab that is opened again the inputs and options of its newest job.
         """
+        self._loader = loader
         self._show, self._outputs = show, list(outputs)
         written = self.written
         quiet: Any = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.timer.tick(self._look, [self.key], written, **quiet)
-        page.blocks.load(self._find, None, written, **quiet)
+        given = [] if loader is None else loader.components
+        found = page.blocks.load(self._find, None, [*written, *given], **quiet)
+        if loader is not None:
+            loader.after(found)
         self.cancel.click(self._stop, [self.key], written, **quiet)
 
     @property
@@ -92,7 +101,12 @@ class JobPanel:
         person = Person.of(request)
         own = self.studio.jobs.jobs(user=person.user, client=person.client)
         jobs = [job for job in own if job.command == self.command]
-        return self.shown(jobs[-1] if jobs else None, person)
+        job = jobs[-1] if jobs else None
+        given: list[Any] = []
+        if self._loader is not None:
+            nothing = [gr.skip()] * len(self._loader.components)
+            given = nothing if job is None else self._loader.values(job, person)
+        return [*self.shown(job, person), *given]
 
     def _stop(self, key: str, request: gr.Request) -> list[Any]:
         person = Person.of(request)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -15,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from headgen.errors import HeadgenError, InputError
+from headgen.faces.driving import MOTION_SUFFIX
 from headgen.media.output import output_error
 from headgen_studio.history import History, Job
 from headgen_studio.jobs import JobQueue
@@ -88,9 +91,12 @@ class Studio:
         inputs: Mapping[str, Iterable[Path]],
         options: Mapping[str, Any],
         work: float,
+        series: str = "",
     ) -> Job:
         """Queues a job of a person; see `JobQueue.submit`."""
-        return self.jobs.submit(command, options, inputs, user=person.user, client=person.client, work=work)
+        return self.jobs.submit(
+            command, options, inputs, user=person.user, client=person.client, work=work, series=series
+        )
 
     def job(self, key: str, person: Person) -> Job:
         """A job that a person may see.
@@ -121,6 +127,34 @@ class Studio:
                     shutil.copyfile(path, place)
                 self._links[person, path] = place
         return str(place)
+
+    def motions(self, person: Person) -> dict[str, Path]:
+        """The motions that a person has saved, by name."""
+        return {path.stem: path for path in sorted(self._motions(person).glob("*" + MOTION_SUFFIX))}
+
+    def save_motion(self, name: str, driving: Path, person: Person) -> Path:
+        """Saves the motion of a video under a name.
+
+        Args:
+            name: letters, digits, blanks, hyphens; one that is there already is replaced.
+            driving: the video.
+            person: whose motion it is.
+
+        Raises:
+            InputError: a name or a video that cannot be used.
+        """
+        name = name.strip()
+        if not re.fullmatch(r"[\w][\w -]{0,59}", name):
+            raise InputError("a motion's name has up to 60 letters, digits, blanks or hyphens")
+        folder = self._motions(person)
+        folder.mkdir(parents=True, exist_ok=True)
+        return self.live.call(
+            "headgen.faces.driving:save_motion", driving=driving, output=folder / (name + MOTION_SUFFIX)
+        )
+
+    def _motions(self, person: Person) -> Path:
+        own = hashlib.sha256(person.user.encode()).hexdigest()[:16] if person.user else "everybody"
+        return self.workspace / "motions" / own
 
     def delete(self, key: str, person: Person) -> None:
         """Deletes a person's job, its results and the links to them."""

@@ -16,6 +16,7 @@ TASKS = {
     "reenact": "headgen_studio.tasks:reenact",
     "listen": "headgen_studio.tasks:listen",
     "edit_portrait": "headgen_studio.editing:edit_portrait",
+    "batch": "headgen_studio.batches:run",
 }
 """What a command's job calls: ``function(folder, inputs, options, progress)``, which writes into the folder
 and returns the names of its main results there."""

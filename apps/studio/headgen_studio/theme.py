@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
-__all__ = ["CSS", "HEAD", "JS", "theme"]
+__all__ = ["CSS", "HEAD", "theme"]
 
 _INK = gr.themes.Color(
     *("#f6f7f9", "#eceef2", "#dcdfe6", "#c3c8d3", "#9aa1b1", "#6f7789", "#525a6b", "#3c4352", "#272d3a"),
@@ -38,8 +40,8 @@ def theme() -> gr.themes.Base:
         block_border_color="*neutral_200",
         block_border_color_dark="*neutral_800",
         block_shadow="none",
-        block_label_background_fill="transparent",
-        block_label_background_fill_dark="transparent",
+        block_label_background_fill="white",
+        block_label_background_fill_dark="*neutral_900",
         block_label_border_width="0px",
         block_label_text_color="*neutral_600",
         block_label_text_color_dark="*neutral_400",
@@ -61,9 +63,12 @@ def theme() -> gr.themes.Base:
         button_secondary_border_color="*neutral_300",
         button_secondary_border_color_dark="*neutral_700",
         slider_color="*primary_500",
+        button_border_width="1px",
+        button_border_width_dark="1px",
     )
 
 
-CSS = ""
-HEAD = ""
-JS = ""
+CSS = (Path(__file__).parent / "studio.css").read_text(encoding="utf-8")
+"""Beyond what a theme can say."""
+HEAD = f"<script>{(Path(__file__).parent / 'studio.js').read_text(encoding='utf-8')}</script>"
+"""Moves the timelines' playheads."""

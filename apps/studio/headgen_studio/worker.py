@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,7 +25,7 @@ from typing import Any
 from headgen.errors import HeadgenError
 from headgen.progress import Cancelled, ProgressEvent
 
-__all__ = ["Worker", "WorkerError"]
+__all__ = ["Event", "Progress", "Worker", "WorkerError"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,15 @@ LOOK = 0.1
 TELL = 0.1
 """Seconds between two progress events of a stage; what comes faster is left out."""
 
-Event = ProgressEvent | str
+
+@dataclass(frozen=True)
+class Progress(ProgressEvent):
+    """Progress with the library's own estimate, where it has one."""
+
+    seconds_left: float | None = None
+
+
+Event = Progress | str
 """Progress, or something that the library told (several faces, a fallback)."""
 
 
@@ -166,10 +175,17 @@ def _serve(connection: Connection) -> None:
     """The process: runs what is asked for until nobody asks any more."""
     os.setsid()  # a group of its own: Ctrl-C is the studio's, and ending it ends what it has started
     from headgen.cli import quiet_libraries
+    from headgen.faces.tracker import keeping_trackers
+    from headgen.nn.kept import keeping_models
 
     quiet_libraries()
     notices = _Notices(connection)
     logging.getLogger("headgen").addHandler(notices)
+    with keeping_models(), keeping_trackers():
+        _work(connection, notices)
+
+
+def _work(connection: Connection, notices: _Notices) -> None:
     while True:
         try:
             asked = connection.recv()
@@ -226,8 +242,9 @@ class _Reporter:
         if event.stage == self._stage and now - self._told < TELL and event.done != event.total:
             return
         self._stage, self._told = event.stage, now
-        # of a subclass, only what the screen shows
-        self.connection.send(("event", ProgressEvent(event.stage, event.done, event.total, event.unit)))
+        left = getattr(event, "seconds_left", None)
+        told = Progress(event.stage, event.done, event.total, event.unit, left)
+        self.connection.send(("event", told))
 
 
 class _Notices(logging.Handler):

@@ -1,0 +1,98 @@
+"""The face of a photograph, shown before anything runs; where there are several, a click chooses one."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from headgen.errors import InputError
+from headgen_studio.studio import Studio, in_words
+from headgen_studio.uploads import check_picture
+
+__all__ = ["FaceChooser"]
+
+MOST = 1280
+"""Longest side at which faces are looked for, pixels: as the library does by default."""
+QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class FaceChooser:
+    """Build it where it is to stand; it hides until there is a photograph.
+
+    Args:
+        studio: the studio.
+        label: of the marked photograph.
+    """
+
+    def __init__(self, studio: Studio, label: str) -> None:
+        self.studio = studio
+        self.problem = gr.HTML(visible=False)
+        with gr.Group(visible=False) as self.group:
+            self.marked = gr.Image(label=label, interactive=False, buttons=[], height=240)
+            self.face = gr.Radio([("1", 1)], value=1, label="Several faces: which one?", visible=False)
+
+    def watch(self, component: Any, first: Callable[[Any], str | None]) -> None:
+        """Follows a component of photographs.
+
+        Args:
+            component: holds them.
+            first: path of the photograph in its value.
+        """
+
+        @in_words
+        def look(value: Any) -> list[Any]:
+            path = first(value)
+            if path is None:
+                return [
+                    gr.HTML(visible=False),
+                    gr.Group(visible=False),
+                    None,
+                    gr.Radio(value=1, visible=False),
+                ]
+            try:
+                check_picture(Path(path), self.studio.limits)
+                image, squares = self._faces(path, 1)
+            except InputError as error:
+                text = html.escape(str(error).replace(path, Path(path).name))
+                problem = gr.HTML(f'<div class="line failed" role="alert">{text}</div>', visible=True)
+                return [problem, gr.Group(visible=False), None, gr.Radio(value=1, visible=False)]
+            names = ["1, the largest", *map(str, range(2, len(squares) + 1))]
+            choices = list(zip(names, range(1, len(squares) + 1), strict=True))
+            chooser = gr.Radio(choices=choices, value=1, visible=len(squares) > 1)
+            return [gr.HTML(visible=False), gr.Group(visible=True), image, chooser]
+
+        @in_words
+        def mark(value: Any, face: int) -> Any:
+            path = first(value)
+            return None if path is None else self._faces(path, face)[0]
+
+        @in_words
+        def pick(value: Any, event: gr.SelectData) -> Any:
+            path = first(value)
+            if path is None:
+                return gr.skip()
+            x, y = event.index
+            middles = {}
+            for k, (left, top, right, bottom) in enumerate(self._faces(path, 1)[1], 1):
+                if left <= x <= right and top <= y <= bottom:
+                    middles[k] = abs(x - (left + right) / 2) + abs(y - (top + bottom) / 2)
+            return min(middles, key=lambda k: middles[k]) if middles else gr.skip()
+
+        self._look, self._component = look, component
+        self._shown = [self.problem, self.group, self.marked, self.face]
+        component.change(look, component, self._shown, **QUIET)
+        self.face.change(mark, [component, self.face], self.marked, **QUIET)
+        self.marked.select(pick, component, self.face, **QUIET)
+
+    def after(self, event: Any) -> Any:
+        """Looks again after an event that has put photographs there: a gallery does not tell of it."""
+        return event.then(self._look, self._component, self._shown, **QUIET)
+
+    def _faces(self, path: str, face: int) -> Any:
+        return self.studio.live.call(
+            "headgen_studio.live:faces", picture=Path(path), face=face, max_size=MOST
+        )

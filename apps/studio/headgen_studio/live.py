@@ -1,0 +1,124 @@
+"""Short work beside the queue, in the process for previews: faces, one frame, what a text means.
+
+What was looked at last stays in memory, so that a slider shows its picture at once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Faces", "faces", "preview", "understood"]
+
+Faces = tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]
+"""A picture with the faces marked, and the square (left, top, right, bottom) of each in its pixels."""
+
+SHOWN = 640  # longest side of pictures that are only looked at
+MARK, CHOSEN = (245, 245, 245), (66, 177, 170)
+
+
+def faces(picture: Path, face: int, max_size: int) -> Faces:
+    """Marks the faces of a photograph, and what is cut out around the one that is chosen.
+
+    Args:
+        picture: the photograph.
+        face: which one is chosen; 1 is the largest.
+        max_size: see `headgen.reenact`.
+
+    Raises:
+        InputError: not a picture, no face in it, or too small a face.
+    """
+    image, squares = _found(picture, picture.stat().st_mtime_ns, face, max_size)
+    shown = image.copy()
+    thin = max(1, round(max(image.shape[:2]) / 320))
+    for k, (left, top, right, bottom) in enumerate(squares, 1):
+        colour = CHOSEN if k == face else MARK
+        cv2.rectangle(shown, (left, top), (right, bottom), (0, 0, 0), 3 * thin)
+        cv2.rectangle(shown, (left, top), (right, bottom), colour, 2 * thin)
+        if len(squares) > 1:
+            place = (max(0, left) + 4 * thin, max(0, top) + 14 * thin)
+            for width, ink in ((4 * thin, (0, 0, 0)), (thin, colour)):
+                cv2.putText(shown, str(k), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thin, ink, width)
+    return shown, squares
+
+
+@lru_cache(maxsize=16)
+def _found(
+    picture: Path, stamp: int, face: int, max_size: int
+) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
+    from headgen.faces.crop import portrait_crop
+    from headgen.faces.portrait import read_portrait
+    from headgen.faces.tracker import MediaPipeTracker
+
+    with MediaPipeTracker() as tracker:
+        portrait = read_portrait(picture, tracker, max_size, face)  # says what is wrong with a picture
+        tracks = tracker.faces(portrait.image)
+    image = portrait.image
+    scale = min(1.0, SHOWN / max(image.shape[:2]))
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    squares = []
+    for track in tracks:
+        crop = portrait_crop(track.landmarks)
+        half = crop.side / 2
+        corners = (crop.cx - half, crop.cy - half, crop.cx + half, crop.cy + half)
+        squares.append(tuple(round(v * scale) for v in corners))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), squares  # type: ignore[return-value]
+
+
+def preview(
+    source: tuple[Path, ...],
+    driving: Path,
+    share: float,
+    model: str,
+    face: int,
+    max_size: int,
+    start: str,
+    frame: str,
+    options: dict[str, Any],
+) -> NDArray[np.uint8]:
+    """One moment of a reenactment.
+
+    Args:
+        source: photographs.
+        driving: video or saved motion.
+        share: which moment, 0 (the first) to 1.
+        model: see `headgen.reenact`, like all that follows.
+        face: which one moves.
+        max_size: of the picture.
+        start: from where relative motion counts.
+        frame: whole photograph or the head.
+        options: of `headgen.faces.retarget.RetargetOptions`.
+
+    Raises:
+        InputError: see `headgen.reenact`.
+    """
+    from headgen.faces.retarget import RetargetOptions
+
+    shown = _previewed(source, driving, model, face, max_size)
+    moment = round(min(max(share, 0.0), 1.0) * (len(shown) - 1))
+    return shown.draw(moment, RetargetOptions(**options), start, frame)
+
+
+@lru_cache(maxsize=4)
+def _previewed(source: tuple[Path, ...], driving: Path, model: str, face: int, max_size: int) -> Any:
+    from headgen.reenact import Preview
+
+    return Preview(source, driving, model=model, face=face, max_size=max_size)
+
+
+def understood(text: str) -> tuple[str, str]:
+    """What a listener's text is taken to ask for, and what of it is doubtful; both in words.
+
+    Raises:
+        InputError: nothing of it was understood.
+    """
+    from headgen import hub
+    from headgen.listener.text import load_text_encoder, read_text
+
+    request = read_text(text, load_text_encoder(hub.resolve("listener-text").folder))
+    return request.understood, request.doubts
