@@ -43,12 +43,14 @@ class Command:
         help: what it does, one line.
         positional: name of a parameter that is given without its option ("weights fetch NAME"); a list takes
             one word or more.
+        positional_help: what is given there.
         takes_arguments: the function parses the command line itself; it gets the list of arguments.
     """
 
     target: str
     help: str
     positional: str = ""
+    positional_help: str = "name of the model"
     takes_arguments: bool = False
 
 
@@ -65,6 +67,19 @@ COMMANDS: dict[str, Command] = {
         "headgen.join:join", "join head videos of one person without a seam", positional="videos"
     ),
     "serve": Command("headgen.serve:serve", "a page on which a portrait listens to whoever speaks"),
+    "batch": Command(
+        "headgen.batch.command:batch",
+        "run the jobs of a table, and go on where it was stopped",
+        positional="manifest",
+        positional_help="table of jobs",
+    ),
+    "batch status": Command(
+        "headgen.batch.command:status",
+        "how far a batch is",
+        positional="output",
+        positional_help="folder of the batch",
+    ),
+    "manifest": Command("headgen.batch.make_manifest:manifest", "make a table of jobs from folders of files"),
     "prepare": Command("headgen.prepare:prepare", "make a training set from raw face videos"),
     "train fsrt": Command("headgen.training.cli:train", "train FSRT or fsrt-small", takes_arguments=True),
     "train listener-gen": Command(
@@ -269,7 +284,7 @@ def _parse(
             command.positional,
             nargs="+" if several else "?" if optional else None,
             type=str,
-            help="files, in order" if several else "name of the model",
+            help="files, in order" if several else command.positional_help,
         )
     parser.add_function_arguments(function, skip=skipped)
     _tidy_help(parser, command)

@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from headgen import hub
 from headgen.errors import InputError, check_choices
@@ -54,11 +54,14 @@ from headgen.progress import ProgressCallback
 from headgen.scheduler import Cache, JoiningEngine, Plan, ProcessEngine, plan_segments, run
 from headgen.scheduler.cache import fingerprint
 from headgen.scheduler.plan import derived_seed
+from headgen.scheduler.ray_engine import RayEngine
 from headgen.stream import stream_to_file
 
 __all__ = ["listen", "plan"]
 
 logger = logging.getLogger(__name__)
+
+WhereSegments = Literal["local", "ray"]
 
 EDITOR = "listener-edit"
 """The model that rewrites the joins of segments."""
@@ -90,6 +93,10 @@ def listen(
     face: int = 1,
     max_size: int = 1280,
     workers: int = 1,
+    executor: WhereSegments = "local",
+    address: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
     cache: Path | None = None,
     precision: Precision = "auto",
     device: str = "auto",
@@ -132,6 +139,10 @@ def listen(
         face: which face of the photograph listens, where it shows several: 1 is the largest.
         max_size: longest side of the output in pixels; a larger photograph is made smaller.
         workers: processes that make segments; each loads the models. `causal` has use for one only.
+        executor: where these are: `local`, on this machine, or `ray`, on the machines of a Ray cluster.
+        address: with `ray`, the cluster's, HOST:PORT or `auto`; without it, one on this machine is started.
+        cpus: with `ray`, cores that each worker takes from the cluster.
+        gpus: with `ray`, GPUs that each takes; 0.5 lets two share one.
         cache: folder that keeps finished segments; with it, a run that was stopped goes on where it stopped.
         precision: arithmetic of the network that draws: `auto`, `fp32` or `bf16`.
         device: `auto`, `cpu`, `cuda`, ...
@@ -153,10 +164,13 @@ def listen(
     )  # fmt: skip
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
+    check_choices(executor=(executor, WhereSegments))
+    if executor != "ray" and (address, cpus, gpus) != (None, 1, 0):
+        raise InputError("address, cpus and gpus go with --executor ray; add it")
     if stream:
-        if takes > 1 or workers > 1 or cache is not None or face != 1:
+        if executor == "ray" or takes > 1 or workers > 1 or cache is not None or face != 1:
             raise InputError(
-                "stream goes with one take, one worker and the largest face, and keeps no cache; "
+                "stream goes with one take, one local worker and the largest face, and keeps no cache; "
                 "leave these out"
             )
         return stream_to_file(
@@ -203,7 +217,10 @@ def listen(
     codec = _codec(files.folder)
     with ExitStack() as stack:
         engine: JoiningEngine
-        if workers > 1:
+        if executor == "ray":
+            make = partial(ListenEngine, options)
+            engine = stack.enter_context(RayEngine(make, workers, address=address, cpus=cpus, gpus=gpus))
+        elif workers > 1:
             engine = stack.enter_context(ProcessEngine(partial(ListenEngine, options), workers))
         else:
             engine = ListenEngine(options)

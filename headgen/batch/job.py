@@ -24,6 +24,10 @@ KINDS: tuple[Kind, ...] = ("reenact", "listen")
 NOT_FOR_BATCHES = {
     "output": "each job is written to the batch's folder under its name",
     "workers": "a batch has its own workers; give --workers to headgen batch",
+    "executor": "a batch has its own workers; give --executor to headgen batch",
+    "address": "a batch has its own workers; give --address to headgen batch",
+    "cpus": "a batch has its own workers",
+    "gpus": "a batch has its own workers",
     "cache": "a batch keeps whole videos, not segments",
     "stream": "a live listener depends on how busy the machine is, so a batch could not make it again",
     "delay": "it belongs to live listeners, which a batch does not make",
