@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "start", "studio"]
 
-TABS = ("reenact_tab", "listen_tab", "editor_tab", "batch_tab", "models_tab")
+TABS = ("reenact_tab", "listen_tab", "editor_tab", "batch_tab", "models_tab", "history_tab")
 """Modules of the tabs, in order; each has a function ``build(studio, page)``, and may have a ``CSS``."""
 
 

@@ -7,6 +7,7 @@ import html
 import shutil
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -20,7 +21,10 @@ from headgen_studio.studio import Person, Studio, in_words
 
 __all__ = ["build"]
 
-EMPTY = "Give a manifest (CSV, JSON lines or Parquet) with the files that it names, or just photographs and videos."
+EMPTY = (
+    "Give a manifest (CSV, JSON lines or Parquet) with the files that it names, or just photographs and "
+    "videos."
+)
 CSS = """
 .batch { overflow-x: auto; }
 .batch table { width: 100%; border-collapse: collapse; border: 0 !important; }
@@ -35,8 +39,8 @@ CSS = """
 _SHOWN = 200  # rows of the table, the last ones
 _HELP = """
 A manifest has a row for each video, in columns `kind` (reenact or listen), `name`, the files (`source` and
-`driving`, or `speaker` and `portrait`) and any option of the command. Files are found by their names among those
-that you give with it. Without a manifest, every photograph goes with every video.
+`driving`, or `speaker` and `portrait`) and any option of the command. Files are found by their names among
+those that you give with it. Without a manifest, every photograph goes with every video.
 """
 
 
@@ -238,7 +242,7 @@ def _delete(studio: Studio, batch: Batch, person: Person) -> None:
 
 
 def _results(studio: Studio, batch: Batch, person: Person) -> list[str]:
-    table = batch.results / RESULTS
+    table = batch.folder / RESULTS
     archive = batch.archive()
     return [studio.link(path, person) for path in (table, archive) if path.exists()]
 
@@ -281,7 +285,7 @@ def _row(studio: Studio, batch: Batch, outcome: Any, person: Person) -> str:
         picture = f'<img alt="" src="data:image/jpeg;base64,{data}">'
     if outcome.status == "done":
         links = "<br>".join(
-            f'<a href="gradio_api/file={html.escape(studio.link(batch.results / one.name, person))}" '
+            f'<a href="gradio_api/file={quote(studio.link(batch.results / one.name, person))}" '
             f'target="_blank">{html.escape(Path(one.name).name)}</a>'
             for one in outcome.outputs
         )

@@ -83,8 +83,10 @@ class Batch:
         with ZipFile(part, "w", ZIP_STORED) as archive:  # videos are packed already
             for file in sorted(self.results.rglob("*")):
                 inside = file.relative_to(self.results)
-                if file.is_file() and not inside.parts[0].startswith("."):
+                if file.is_file() and not inside.parts[0].startswith(".") and inside.stem != "results":
                     archive.write(file, str(inside))
+            if (self.folder / RESULTS).exists():
+                archive.write(self.folder / RESULTS, RESULTS)
         part.replace(path)
         return path
 
@@ -221,7 +223,9 @@ def run(folder: Path, inputs: Any, options: dict[str, Any], progress: ProgressCa
     )
     if report.stopped:
         raise InputError(_shortened(report.stopped, batch.folder))
-    shutil.copyfile(batch.results / RESULTS, folder / RESULTS)
+    table = (batch.results / RESULTS).read_text(encoding="utf-8")
+    for place in (batch.folder, folder):
+        (place / RESULTS).write_text(_shortened(table, batch.folder), encoding="utf-8")
     return [RESULTS]
 
 
@@ -273,7 +277,7 @@ def _pair(material: Path, kind: str) -> None:
     here = str(material)
     roles = ("source", "driving") if kind == "reenact" else ("portrait", "speaker")
     try:
-        manifest(material / MANIFEST, **{role: here for role in roles})  # type: ignore[arg-type]
+        manifest(material / MANIFEST, **dict.fromkeys(roles, here))  # type: ignore[arg-type]
     except InputError as error:
         raise InputError("give at least one photograph and one video, or a manifest as well") from error
 
