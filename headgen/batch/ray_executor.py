@@ -56,6 +56,8 @@ class _Hello:
     node: str
     versions: tuple[str, str]
     sees_output: bool
+    folder: str
+    """Its own, for what is not finished."""
 
 
 class _Actor:
@@ -68,9 +70,9 @@ class _Actor:
         self._sees = is_remote(settings.output) or settings.work.is_dir()
         # One that is thought lost may live on behind a broken network: none works in another one's folder.
         within = None if is_remote(settings.output) or not self._sees else settings.work
-        own = tempfile.mkdtemp(prefix=f"worker-{name}-", dir=within)
-        self._stack.callback(shutil.rmtree, own, ignore_errors=True)
-        self._worker = self._stack.enter_context(Worker(replace(settings, work=Path(own)), name))
+        self._folder = tempfile.mkdtemp(prefix=f"worker-{name}-", dir=within)
+        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._worker = self._stack.enter_context(Worker(replace(settings, work=Path(self._folder)), name))
 
     def hello(self) -> _Hello:
         """Where it is, and whether it can work there."""
@@ -78,7 +80,7 @@ class _Actor:
 
         node = ray.get_runtime_context().get_node_id()
         versions = (headgen.__version__, platform.python_version())
-        return _Hello(platform.node(), node, versions, self._sees)
+        return _Hello(platform.node(), node, versions, self._sees, self._folder)
 
     def run(self, job: Job) -> Outcome | None:
         """Does a job; None if it was stopped."""
@@ -264,6 +266,8 @@ class RayExecutor:
         with suppress(Exception):  # it may only be out of reach
             self._ray.kill(slot.actor)
         self._slots[self._slots.index(slot)] = self._started(slot.name)
+        if hello is not None and not is_remote(self.settings.output):
+            shutil.rmtree(hello.folder, ignore_errors=True)
         if job is None or hello is None:
             return
         losses = (*slot.losses, hello.node)
