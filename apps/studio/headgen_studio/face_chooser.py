@@ -31,7 +31,7 @@ class FaceChooser:
     def __init__(self, studio: Studio, label: str) -> None:
         self.studio = studio
         self.problem = gr.HTML(visible=False)
-        with gr.Group(visible=False) as self.group:
+        with gr.Column(visible=False) as self.group:
             self.marked = gr.Image(label=label, interactive=False, buttons=[], height=240)
             self.face = gr.Radio([("1", 1)], value=1, label="Several faces: which one?", visible=False)
 
@@ -49,7 +49,7 @@ class FaceChooser:
             if path is None:
                 return [
                     gr.HTML(visible=False),
-                    gr.Group(visible=False),
+                    gr.Column(visible=False),
                     None,
                     gr.Radio(value=1, visible=False),
                 ]
@@ -59,11 +59,11 @@ class FaceChooser:
             except InputError as error:
                 text = html.escape(str(error).replace(path, Path(path).name))
                 problem = gr.HTML(f'<div class="line failed" role="alert">{text}</div>', visible=True)
-                return [problem, gr.Group(visible=False), None, gr.Radio(value=1, visible=False)]
+                return [problem, gr.Column(visible=False), None, gr.Radio(value=1, visible=False)]
             names = ["1, the largest", *map(str, range(2, len(squares) + 1))]
             choices = list(zip(names, range(1, len(squares) + 1), strict=True))
             chooser = gr.Radio(choices=choices, value=1, visible=len(squares) > 1)
-            return [gr.HTML(visible=False), gr.Group(visible=True), image, chooser]
+            return [gr.HTML(visible=False), gr.Column(visible=True), image, chooser]
 
         @in_words
         def mark(value: Any, face: int) -> Any:

@@ -91,6 +91,8 @@ class History:
 
     def __init__(self, workspace: Path, limit: int) -> None:
         self.folder, self.limit = workspace / "jobs", limit
+        self.dropped = 0
+        """How many were deleted to make room, since the start."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -168,6 +170,7 @@ class History:
                 break
             self.delete(job)
             deleted.append(job)
+        self.dropped += len(deleted)
         if deleted:
             logger.warning("%s: full; the oldest were deleted, %d results", self.folder, len(deleted))
         return deleted
