@@ -26,7 +26,7 @@ from headgen.listener.text import load_text_encoder, read_ranges, read_text
 from headgen.listener.track import FPS
 from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["BadRow", "Plan", "Problem", "check_manifest"]
+__all__ = ["BadRow", "Plan", "Problem", "check_manifest", "option_problem"]
 
 _SHOWN_ROWS, _SHOWN_PROBLEMS = 6, 200
 _TEXTS = 1000  # different texts that are read on trial; of more of them only the form is checked
@@ -212,7 +212,7 @@ class _Reader:
         for role in command.inputs:
             draft.inputs[role] = self._files(draft, role, values.get(role), role in command.several)
         given = {k: v for k, v in values.items() if k not in ("kind", "name", *command.inputs)}
-        draft.options, problems = self._checked(str(kind), given)
+        draft.options, problems = self.options(str(kind), given)
         for column, text in problems:
             draft.wrong(column, text)
         name = values.get("name")
@@ -253,9 +253,7 @@ class _Reader:
         stem = _FORBIDDEN.sub("_", "-".join(stems)).strip(". ") or draft.kind
         return f"{stem[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
-    def _checked(
-        self, kind: str, given: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], list[tuple[str, str]]]:
+    def options(self, kind: str, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[tuple[str, str]]]:
         """Options of a row as keyword arguments, and (column, problem) of those that cannot be."""
         command = verb(kind)
         options, problems = {}, []
@@ -355,6 +353,12 @@ def _weights(models: tuple[str, ...]) -> Mapping[str, str]:
         for name in models
         for file, digest in hub.resolve(name).sha256.items()
     }
+
+
+def option_problem(kind: str, column: str, value: str) -> str:
+    """What is wrong with an option of a row; empty if nothing is that can be told on its own."""
+    _, problems = _Reader("/").options(kind, {column: value})
+    return problems[0][1] if problems else ""
 
 
 def _check_columns(manifest: str, drafts: Iterable[_Draft], seen: Mapping[str, int]) -> None:
