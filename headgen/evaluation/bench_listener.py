@@ -43,7 +43,7 @@ from headgen.media.output import check_output
 from headgen.nn.precision import resolve_device
 from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["BEHAVIOURS", "Behaviour", "Report", "bench", "causality", "events", "guidance", "reacts"]
+__all__ = ["BEHAVIOURS", "Behaviour", "Report", "bench", "causality", "events", "guidance", "plain", "reacts"]
 
 KINDS = {"nods": ("nod", "nods"), "blinks": ("blink",), "smiles": ("smile", "laugh")}
 """What counts as what, among the detected events as among the true ones."""
@@ -147,7 +147,7 @@ def bench(
         "causality": causality(conversations[0], conversations[1], listeners),
         "speed": speed(conversations[0], listeners, portrait, progress),
     }
-    facts = _plain(facts)
+    facts = plain(facts)
     if output is not None:
         Path(output).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return Report(facts)
@@ -467,12 +467,14 @@ def _leading(a: np.ndarray, b: np.ndarray) -> int:
     return int(differ.argmax()) if differ.any() else len(a)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Facts as JSON holds them: estimates by name, six digits, None for what is not finite."""
     if isinstance(value, Estimate):
-        return _plain(value._asdict())
+        return plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

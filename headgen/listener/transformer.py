@@ -352,6 +352,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         cache: KeyValueCache | None = None,
         start: int = 0,
         keep: bool = False,
+        visible: Tensor | None = None,
     ) -> Tensor:
         """Predicts clean latents.
 
@@ -364,6 +365,8 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
             cache: past frames to attend to; `latents` then holds only what comes next.
             start: index of the first latent frame, a multiple of `block`; needed with a cache or a speaker.
             keep: whether the cache takes these frames in; ask for it when they are clean (`sigma` 0).
+            visible: (F, kept and new frames) bool: which frames each one sees, if not its block and what is
+                before it in the window.
 
         Returns:
             (B, F, P, D) clean latents as the codec reads them.
@@ -374,7 +377,10 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
             raise ValueError(f"start={start} is no multiple of block={c.block}")
         past = 0 if cache is None else cache.open(start, frames)
         turns = _turns(start, frames, self.places, c.width // c.heads, c.window, latents.device)
-        mask = _mask(past, frames, len(self.places), c.block, c.window, latents.device)
+        if visible is None:
+            mask = _mask(past, frames, len(self.places), c.block, c.window, latents.device)
+        else:
+            mask = _of_tokens(visible, len(self.places))
         context_mask = context.mask(start, frames, len(self.places))
         embedding = self.sigma_in(sigma)  # (B, F, S)
 
@@ -438,4 +444,9 @@ def _mask(past: int, frames: int, parts: int, block: int, window: int, device: t
     visible = (key < query_end) & (key >= query_end - window)
     if visible.all():
         return None
-    return visible.repeat_interleave(parts, 0).repeat_interleave(parts, 1).to(device)
+    return _of_tokens(visible, parts).to(device)
+
+
+def _of_tokens(visible: Tensor, parts: int) -> Tensor:
+    """A mask of frames as one of their tokens."""
+    return visible.repeat_interleave(parts, 0).repeat_interleave(parts, 1)

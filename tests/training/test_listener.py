@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,15 +11,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tiny_listener import made_up_motion, made_up_speaker, tiny_codec
+from tiny_conversations import LATENTS, facts, write_conversations
+from tiny_listener import tiny_codec
 
 from headgen import cli, listen
 from headgen.errors import InputError
-from headgen.faces.motion import motion_coefficients
 from headgen.listener.engine import load_pipeline
 from headgen.listener.wishes import FULL, amounts
 from headgen.media import VideoReader, write_image
-from headgen.media.tensors import write_tensors
 from headgen.training import listener_samples
 from headgen.training.listener import (
     MOST_WISHES,
@@ -35,37 +33,6 @@ from headgen.training.shares import Noise
 from headgen.training.trainer_cli import run
 
 DEBUG = "configs/train/listener-debug.yaml"
-LATENTS, CLIPS = 20, 10  # the last clip is of the validation set
-
-
-def write_conversations(folder):
-    """A data set of made-up listeners and noise."""
-    codec = tiny_codec()
-    codec.save_pretrained(folder / "codec")
-    (folder / "clips").mkdir()
-    for k in range(CLIPS):
-        motion, track = made_up_motion(4 * LATENTS, seed=k), made_up_speaker(4 * LATENTS, seed=k)
-        arrays = {
-            "latents": codec.encode(motion).numpy().astype(np.float16),
-            "audio": track.audio.astype(np.float16),
-            "motion": track.motion.astype(np.float16),
-            "seen": track.seen,
-            "speaker": motion_coefficients(made_up_motion(4 * LATENTS, seed=100 + k).landmarks()),
-        }
-        write_tensors(folder / "clips" / f"{k:05d}.safetensors", arrays, {})
-        (folder / "clips" / f"{k:05d}.json").write_text(json.dumps(facts(k)))
-    return folder
-
-
-def facts(number):
-    """Nods and smiles that nobody and somebody caused."""
-    kinds = [("nod", 0.4, 0.9, 3), ("smile", 0.6, 2.4, None), ("nods", 1.5, 2.6, 5), ("nod", 2.0, 2.5, None)]
-    events = [
-        {"kind": kind, "who": who, "start": start, "end": end, "strength": 0.8, "cause": cause}
-        for who in ("listener", "speaker")
-        for kind, start, end, cause in kinds
-    ]
-    return {"seed": number, "attitude": "warm", "intensity": 0.6, "events": events}
 
 
 @pytest.fixture(scope="module")
