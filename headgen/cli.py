@@ -45,6 +45,7 @@ class Command:
             one word or more.
         positional_help: what is given there.
         takes_arguments: the function parses the command line itself; it gets the list of arguments.
+        takes_config: options may be read from a YAML file as well, given with ``--config``.
     """
 
     target: str
@@ -52,6 +53,7 @@ class Command:
     positional: str = ""
     positional_help: str = "name of the model"
     takes_arguments: bool = False
+    takes_config: bool = False
 
 
 COMMANDS: dict[str, Command] = {
@@ -91,8 +93,28 @@ COMMANDS: dict[str, Command] = {
     "train listener-text": Command(
         "headgen.training.cli:train", "train what reads --text for the listener", takes_arguments=True
     ),
+    "evaluate reenact": Command(
+        "headgen.evaluation.evaluate_reenact:evaluate_reenact",
+        "score reenactments by any program, beside baselines",
+        takes_config=True,
+    ),
+    "evaluate listen": Command(
+        "headgen.evaluation.evaluate_listen:evaluate_listen",
+        "score listeners by any program, beside baselines",
+        takes_config=True,
+    ),
+    "evaluate quality": Command(
+        "headgen.evaluation.quality_page:quality", "write a page on how good the embedded models are"
+    ),
+    "bench all": Command("headgen.evaluation.bench_all:bench", "speed, memory and start-up of everything"),
+    "bench compare": Command(
+        "headgen.evaluation.bench_all:compare", "what two files of `bench all` differ in", positional="files"
+    ),
     "bench fsrt": Command(
         "headgen.evaluation.bench_fsrt:bench", "measure the full-size FSRT on this machine"
+    ),
+    "bench batch": Command(
+        "headgen.evaluation.bench_batch:bench", "kill a batch, see that nothing is lost, and measure it"
     ),
     "bench reenact": Command(
         "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
@@ -120,6 +142,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench stream": Command(
         "headgen.evaluation.bench_stream:bench", "measure how live a listener is on this machine"
+    ),
+    "bench spread": Command(
+        "headgen.evaluation.bench_spread:bench", "measure one long listener on several workers"
     ),
     "bench render": Command("headgen.synth.render.bench:run", "measure rendering heads on one core"),
     "bench synth": Command(
@@ -286,6 +311,8 @@ def _parse(
             type=str,
             help="files, in order" if several else command.positional_help,
         )
+    if command.takes_config:
+        parser.add_argument("--config", action="config", help="YAML file of options; others overrule it.")
     parser.add_function_arguments(function, skip=skipped)
     _tidy_help(parser, command)
     lists = {key for key, hint in hints.items() if get_origin(hint) in (list, tuple)}

@@ -31,12 +31,7 @@ from headgen.media import VideoReader, read_image, write_image
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.reenact import FrameMode, reenact
 
-__all__ = [
-    "PICTURES",
-    "VIDEOS",
-    "bench",
-    "score",
-]
+__all__ = ["PICTURES", "VIDEOS", "bench", "files_of", "score"]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 """Endings that a folder of portraits is searched for."""
@@ -89,13 +84,13 @@ def bench(
     """
     if frames < LEAST_FRAMES:
         raise InputError(f"frames={frames} is too few to judge motion; give {LEAST_FRAMES} or more")
-    videos = _files(Path(drivings), VIDEOS, "driving video")
+    videos = files_of(Path(drivings), VIDEOS, "driving video")
     if self_reenact:
         jobs = [(video, video, f"{video.stem}_self.mp4") for video in videos]
     elif portraits is None:
         raise InputError("no portraits were given; name them with --portraits, or use --self-reenact")
     else:
-        pictures = _files(Path(portraits), PICTURES, "picture")
+        pictures = files_of(Path(portraits), PICTURES, "picture")
         jobs = [(p, video, f"{p.stem}_{video.stem}.mp4") for p in pictures for video in videos]
     _check_names([name for *_, name in jobs])
 
@@ -235,8 +230,12 @@ def _first_frame(video: Path, folder: Path) -> Path:
         return write_image(folder / f"{video.stem}.png", next(iter(reader)).image)
 
 
-def _files(path: Path, endings: Sequence[str], kind: str) -> list[Path]:
-    """The file itself, or the files of that kind in a folder by name."""
+def files_of(path: Path, endings: Sequence[str], kind: str) -> list[Path]:
+    """The file itself, or the files of that kind in a folder by name.
+
+    Raises:
+        InputError: the folder holds none.
+    """
     if not path.is_dir():
         return [path]
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in endings and not p.name.startswith("."))

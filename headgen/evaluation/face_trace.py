@@ -54,11 +54,15 @@ class FaceTrace:
             pose = fit_pose(landmarks)
             self._rows.append(motion_of_pose(pose))
             self._turns.append(pose.rotation)
-        known = landmarks is not None and now is not None
-        self._steps.append(_step(now, landmarks) if known else np.nan)
+        step = curve = np.nan
+        if landmarks is not None and now is not None:
+            apart = (landmarks - now)[:SKIN, :2]
+            step = float(np.sqrt((apart**2).sum(1).mean())) / eye_distance(landmarks)
+            if before is not None:
+                curve = bend(before, now, landmarks)
+        self._steps.append(step)
         if len(self._rows) > 1:
-            full = known and before is not None
-            self._bends.append(bend(before, now, landmarks) if full else np.nan)
+            self._bends.append(curve)
 
     @property
     def coefficients(self) -> NDArray[np.float64]:
@@ -84,12 +88,6 @@ class FaceTrace:
     def seen(self) -> NDArray[np.bool_]:
         """(T,) frames with a face."""
         return np.isfinite(self.coefficients).all(1)
-
-
-def _step(a: NDArray | None, b: NDArray | None) -> float:
-    assert a is not None and b is not None
-    apart = (b - a)[:SKIN, :2]
-    return float(np.sqrt((apart**2).sum(1).mean())) / eye_distance(b)
 
 
 def followed_motion(driving: FaceTrace, output: FaceTrace) -> dict[str, float | None]:

@@ -45,6 +45,9 @@ class LPIPS(nn.Module):
         backbone: ``alex`` (mostly reported) or ``vgg``.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, backbone: Backbone = "alex") -> None:
         super().__init__()
         if backbone not in get_args(Backbone):

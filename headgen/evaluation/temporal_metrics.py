@@ -36,7 +36,7 @@ class TemporalMeter:
 
     def __init__(self, every: int = 1) -> None:
         self._every = every
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._last: list[NDArray[np.uint8]] = []
         self._flicker: list[float] = []
         self._warping: list[float] = []

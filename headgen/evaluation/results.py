@@ -1,0 +1,228 @@
+"""What an evaluation found: figures with intervals, differences between systems, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval
+from headgen.evaluation.metric_table import Metric, shortfall
+from headgen.media.output import replacing
+
+__all__ = ["Comparison", "Moving", "Results", "estimated", "worst_items"]
+
+Outcome = Literal["better", "worse", "alike"]
+
+
+@dataclass(frozen=True)
+class Moving:
+    """An animated picture for a report."""
+
+    caption: str
+    data: bytes
+    """WebP."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the system compares with another one by a metric.
+
+    Attributes:
+        metric: its name.
+        other: the other system.
+        outcome: ``alike`` where the interval of the difference holds 0.
+        cheated: why the other one has a good figure by construction; empty if it cannot.
+    """
+
+    metric: str
+    other: str
+    outcome: Outcome
+    cheated: str
+
+
+@dataclass
+class Results:
+    """Figures of some systems on the same items.
+
+    Attributes:
+        title: of the report.
+        facts: what was evaluated and how: options, models, versions.
+        metrics: those that were measured, by name.
+        systems: what each is, by name; the first is the one that the report is about.
+        baselines: which of them are baselines.
+        items: names of what was scored.
+        values: by system and metric, one value for each item, None where it is not defined.
+        estimates: by system and metric.
+        shortfalls: by other system and metric, the first system's `shortfall` less the other's.
+        truth: by metric, the true videos' own figure where there is one.
+        pictures: worst cases.
+    """
+
+    title: str
+    facts: dict[str, Any]
+    metrics: dict[str, Metric]
+    systems: dict[str, str]
+    baselines: tuple[str, ...]
+    items: list[str]
+    values: dict[str, dict[str, list[float | None]]]
+    estimates: dict[str, dict[str, Estimate]]
+    shortfalls: dict[str, dict[str, Estimate]]
+    truth: dict[str, float] = field(default_factory=dict)
+    pictures: list[Moving] = field(default_factory=list)
+
+    @property
+    def judged(self) -> str:
+        """The system that the report is about."""
+        return next(iter(self.systems))
+
+    def comparisons(self) -> list[Comparison]:
+        """The judged system against every other one, by every metric for which both have a figure."""
+        found = []
+        for other, differences in self.shortfalls.items():
+            for name, difference in differences.items():
+                if not math.isfinite(difference.value):
+                    continue
+                outcome: Outcome = (
+                    "better" if difference.high < 0 else "worse" if difference.low > 0 else "alike"
+                )
+                found.append(Comparison(name, other, outcome, self.metrics[name].cheats.get(other, "")))
+        return found
+
+    def plain(self) -> dict[str, Any]:
+        """All figures as JSON holds them."""
+        return _plain(
+            {
+                "title": self.title,
+                "facts": self.facts,
+                "systems": self.systems,
+                "baselines": self.baselines,
+                "metrics": {
+                    name: {"better": m.better, "unit": m.unit, "about": m.about, "cheats": dict(m.cheats)}
+                    for name, m in self.metrics.items()
+                },
+                "truth": self.truth,
+                "estimates": self.estimates,
+                "shortfalls": self.shortfalls,
+                "comparisons": [vars(c) for c in self.comparisons()],
+                "items": self.items,
+                "values": self.values,
+            }
+        )
+
+    def write(self, folder: Path) -> None:
+        """Writes ``results.json`` and ``results.csv``.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        with replacing(folder / "results.json") as part:
+            part.write_text(json.dumps(self.plain(), indent=1) + "\n", encoding="utf-8")
+        lines = io.StringIO()
+        table = csv.writer(lines, lineterminator="\n")
+        table.writerow(["item", "system", "metric", "value"])
+        for system, metrics in self.values.items():
+            for metric, values in metrics.items():
+                for item, value in zip(self.items, values, strict=True):
+                    table.writerow([item, system, metric, "" if value is None else f"{value:.6g}"])
+        for system, estimates in self.estimates.items():
+            for metric, estimate in estimates.items():
+                for end, value in estimate._asdict().items():
+                    shown = f"{value:.6g}" if math.isfinite(value) else ""
+                    table.writerow(["all", system, f"{metric}.{end}", shown])
+        with replacing(folder / "results.csv") as part:
+            part.write_text(lines.getvalue(), encoding="utf-8")
+
+
+def estimated(
+    values: Mapping[str, Mapping[str, Sequence[float | None]]],
+    metrics: Mapping[str, Metric],
+    judged: str,
+    seed: int,
+    resamples: int = 2000,
+) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
+    """Means over items with their intervals, and how the shortfalls of two systems differ.
+
+    Items are resampled, those of two systems together; an item for which a metric is not defined does not
+    count, in a difference neither one that only one system has.
+
+    Args:
+        values: by system and metric, one for each item.
+        metrics: what they are.
+        judged: the system that the others are compared with.
+        seed: of the resampling.
+        resamples: of the bootstrap.
+
+    Returns:
+        `Results.estimates` and `Results.shortfalls`.
+    """
+    estimates: dict[str, dict[str, Estimate]] = {}
+    shortfalls: dict[str, dict[str, Estimate]] = {}
+    for system, found in values.items():
+        estimates[system] = {}
+        for name, each in found.items():
+            numbers = _numbers(each)
+            numbers = numbers[np.isfinite(numbers)]
+            if len(numbers):
+                rng = np.random.default_rng(seed)
+                estimates[system][name] = bootstrap_interval(
+                    numbers[:, None], _first, rng, resamples=resamples
+                )
+    for system, found in values.items():
+        if system == judged:
+            continue
+        shortfalls[system] = {}
+        for name, each in found.items():
+            if name not in values[judged] or name not in metrics:
+                continue
+            ours, theirs = (
+                shortfall(metrics[name].better, _numbers(x)) for x in (values[judged][name], each)
+            )
+            both = np.isfinite(ours) & np.isfinite(theirs)
+            if both.any():
+                shortfalls[system][name] = bootstrap_difference(
+                    ours[both][:, None], theirs[both][:, None], _first, np.random.default_rng(seed),
+                    resamples=resamples,
+                )  # fmt: skip
+    return estimates, shortfalls
+
+
+def worst_items(
+    values: Mapping[str, Sequence[float | None]], metrics: Mapping[str, Metric], name: str, count: int
+) -> list[int]:
+    """Places of the items with the greatest shortfall by a metric, the worst first."""
+    if name not in values:
+        return []
+    far = shortfall(metrics[name].better, _numbers(values[name]))
+    order = np.argsort(np.where(np.isfinite(far), -far, np.inf), kind="stable")
+    return [int(k) for k in order[:count] if np.isfinite(far[k])]
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _first(statistics: np.ndarray) -> np.ndarray:
+    return statistics[..., 0]
+
+
+def _plain(value: Any) -> Any:
+    """Six digits of numbers, None for what is not finite, estimates by name."""
+    if isinstance(value, Estimate):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return value.name
+    return value
