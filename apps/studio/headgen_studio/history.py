@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -34,7 +35,7 @@ class Job:
     """One piece of work, from being asked for until its results are deleted."""
 
     key: str
-    """Name of its folder: sorts by time and cannot be guessed."""
+    """Name of its folder, which cannot be guessed."""
     folder: Path
     command: str
     """Verb of the library: "reenact", "listen", ..."""
@@ -142,7 +143,8 @@ class History:
 
     def load(self) -> list[Job]:
         """All jobs, the oldest first; folders that hold none are left alone."""
-        return [job for path in sorted(self.folder.iterdir()) if (job := _read(path)) is not None]
+        jobs = [job for path in self.folder.iterdir() if (job := _read(path)) is not None]
+        return sorted(jobs, key=lambda job: job.created)
 
     def get(self, key: str) -> Job | None:
         """One job; None if there is none of that name."""
@@ -203,5 +205,6 @@ def _sizes(folder: Path) -> dict[tuple[int, int], int]:
             status = path.lstat()
         except OSError:  # deleted meanwhile
             continue
-        found[status.st_dev, status.st_ino] = status.st_size
+        if stat.S_ISREG(status.st_mode):
+            found[status.st_dev, status.st_ino] = status.st_size
     return found

@@ -34,7 +34,7 @@ def build(studio: Studio, page: Page) -> None:
     with gr.Tab("History", id="history") as tab:
         keys = gr.State([])
         key = gr.State("")
-        with gr.Row(equal_height=True):
+        with gr.Row():
             space = gr.HTML()
             refresh = gr.Button("Refresh", size="sm", scale=0, min_width=110)
         with gr.Column(visible=False) as queue:
@@ -77,8 +77,8 @@ def build(studio: Studio, page: Page) -> None:
         ended = [job for job in reversed(jobs) if job.finished][:SHOWN]
         shown = [(_thumbnail(studio, job, person), _caption(job)) for job in ended]
         waiting = [(f"{_caption(job)}: {_where(studio, job)}", job.key) for job in jobs if not job.finished]
-        size, limit = studio.history.size() / 1e9, studio.history.limit / 1e9
-        text = f"{len(ended)} results, {size:.2f} of {limit:g} GB. Beyond that the oldest are deleted."
+        size, limit = _bytes(studio.history.size()), _bytes(studio.history.limit)
+        text = f"{len(ended)} results, {size} of {limit}. Beyond that the oldest are deleted."
         if studio.history.dropped:
             text += f" {studio.history.dropped} were deleted so since the studio was started."
         if not ended:
@@ -183,6 +183,10 @@ def _caption(job: Job) -> str:
     names = [Path(name).name for some in job.inputs.values() for name in some[:1]]
     state = "" if job.state == "done" or not job.finished else f" · {job.state}"
     return f"{NAMES.get(job.command, job.command)} · {when} · {', '.join(names)}{state}"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _where(studio: Studio, job: Job) -> str:

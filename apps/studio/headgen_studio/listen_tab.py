@@ -13,6 +13,7 @@ from headgen.errors import HeadgenError, InputError
 from headgen.listener.wishes import ATTITUDES
 from headgen.media.provenance import record_path
 from headgen_studio import examples
+from headgen_studio.choices import listeners
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
 from headgen_studio.page import Loader, Page
@@ -310,7 +311,7 @@ def _options() -> dict[str, Any]:
         )
         made["max_size"] = gr.Slider(256, 2048, 1280, step=64, label="Longest side, pixels")
         with gr.Row():
-            made["model"] = gr.Dropdown(["listener-small"], value="listener-small", label="Model")
+            made["model"] = gr.Dropdown(listeners(), value="listener-small", label="Model")
             made["precision"] = gr.Dropdown(["auto", "fp32", "bf16"], value="auto", label="Precision")
         made["seed"] = gr.Number(0, label="Seed", precision=0, info="another one gives another listener")
     return made

@@ -12,6 +12,7 @@ from headgen.errors import HeadgenError, InputError
 from headgen.faces.driving import MOTION_SUFFIX
 from headgen.media.provenance import record_path
 from headgen_studio import examples
+from headgen_studio.choices import reenactors
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
 from headgen_studio.page import Loader, Page
@@ -307,7 +308,7 @@ def _options() -> dict[str, Any]:
         made["compare"] = gr.Checkbox(False, label="Photograph, driver and result in one video")
         made["max_size"] = gr.Slider(256, 2048, 1280, step=64, label="Longest side, pixels")
         with gr.Row():
-            made["model"] = gr.Dropdown(["fsrt-small", "fsrt-vox256"], value="fsrt-small", label="Model")
+            made["model"] = gr.Dropdown(reenactors(), value="fsrt-small", label="Model")
             made["precision"] = gr.Dropdown(["auto", "fp32", "bf16", "int8"], value="auto", label="Precision")
         made["seed"] = gr.Number(
             0, label="Seed", precision=0, info="kept in the record; these models draw no random numbers"
