@@ -8,15 +8,12 @@ import time
 import zlib
 from pathlib import Path
 
-import pytest
-from media_inputs import write_clip
-
-pytest.importorskip("gradio", reason="the studio's extra is not installed")
-
 import httpx
+import pytest
 from headgen_studio.app import start
 from headgen_studio.studio import Studio
 from headgen_studio.uploads import Limits, check_picture, check_recording, check_video
+from media_inputs import write_clip
 
 from headgen.errors import InputError
 

@@ -14,6 +14,7 @@ import gradio as gr
 
 from headgen.media.provenance import record_path
 from headgen.portrait_editor import RANGES, PortraitEdit
+from headgen_studio import examples
 from headgen_studio.history import Job
 from headgen_studio.page import Loader, Page
 from headgen_studio.studio import Person, Studio, in_words
@@ -55,8 +56,16 @@ def build(studio: Studio, page: Page) -> None:
     with gr.Tab("Edit", id="edit"), gr.Row():
         with gr.Column():
             portrait = gr.Image(
-                label="Photograph", type="filepath", sources=["upload", "webcam", "clipboard"], height=260
+                label="Photograph",
+                type="filepath",
+                sources=["upload", "webcam", "clipboard"],
+                height=260,
+                elem_id="edit-portrait",
             )
+            with gr.Row(elem_classes="examples"):
+                gr.HTML('<span class="hint">Examples</span>')
+                shown = examples.portraits(studio.cache / "examples")
+                tries = [gr.Button(who, size="sm") for who in shown]
             with gr.Row(elem_classes="presets"):
                 presets = [gr.Button(name, size="sm", min_width=90) for name in PRESETS]
             sliders: dict[str, gr.Slider] = {}
@@ -101,6 +110,8 @@ def build(studio: Studio, page: Page) -> None:
     drawing = (draw, [portrait, face, *values], view)
     portrait.change(take, [portrait, face, *values], view, **private)
     face.change(*drawing, **live)
+    for button, example in zip(tries, shown.values(), strict=True):
+        button.click(lambda path=str(example): path, None, portrait, queue=False, **private)
     for slider in values:
         slider.input(*drawing, **live)
     for button, preset in zip(presets, PRESETS.values(), strict=True):
