@@ -116,6 +116,9 @@ COMMANDS: dict[str, Command] = {
     "bench batch": Command(
         "headgen.evaluation.bench_batch:bench", "kill a batch, see that nothing is lost, and measure it"
     ),
+    "bench cluster": Command(
+        "headgen.evaluation.bench_cluster:bench", "lose half of a Ray cluster, and see that nothing is lost"
+    ),
     "bench reenact": Command(
         "headgen.evaluation.bench_reenact:bench", "measure reenacting against face tracking alone"
     ),
