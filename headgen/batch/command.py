@@ -137,13 +137,13 @@ def _lines(output: str, found: dict[str, Any]) -> list[str]:
     running = found["state"] == "running"
     waiting = found["total"] - found["done"] - found["failed"]
     end = now if running else found["updated"]
+    rate = found["frames"] / max(end - found["begun"], 1e-9)
     lines = [
         f"{output}: {found['state']}" + (f" ({found['reason']})" if found["reason"] else ""),
         f"manifest   {found['manifest']}",
         f"jobs       {found['total']}: {found['done']} done ({found['earlier']} of them by earlier runs), "
         f"{found['failed']} failed, {waiting} to do",
-        f"frames     {found['frames']} in this run, {found['frames'] / max(end - found['begun'], 1e-9):.1f} a "
-        "second",
+        f"frames     {found['frames']} in this run, {rate:.1f} a second",
     ]
     if running and found["left"] is not None:
         lines.append(

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_type_hints
 
 import headgen
 from headgen.listen import EDITOR
-from headgen.listener_request import PAINTER
+from headgen.listener_request import PAINTER, usual_model
 from headgen.progress import ProgressCallback
 from headgen.scheduler.cache import fingerprint
 
@@ -74,7 +74,7 @@ def verb(kind: str) -> Verb:
 
 
 def model_names(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The models that a job uses, each with the option that decides about it.
+    """The models that a job uses, each with the option that decides about it, if one does.
 
     Args:
         kind: of the job.
@@ -82,7 +82,9 @@ def model_names(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     names = [("model", options["model"])]
     if kind == "listen":
-        names.append(("model", PAINTER))
+        if options["model"] is None:
+            names = [("model", usual_model(options["long"] == "causal"))]
+        names.append(("", PAINTER))
         if (options["long"], options["transition"]) == ("segments", "edit"):
             names.append(("transition", EDITOR))
         if options["text"] is not None:
