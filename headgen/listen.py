@@ -45,6 +45,7 @@ from headgen.listener_request import (
     asked_for,
     check_listener,
     digests,
+    usual_model,
     write_video,
 )
 from headgen.media.output import check_output
@@ -73,7 +74,7 @@ def listen(
     portrait: Path,
     output: Path,
     *,
-    model: str = "listener-small",
+    model: str | None = None,
     layout: Layout = "single",
     frame: FrameMode = "full",
     long: Long = "segments",
@@ -81,7 +82,7 @@ def listen(
     chunk: int = CHUNK,
     stream: bool = False,
     delay: float = DELAY,
-    steps: int = 8,
+    steps: int | None = None,
     audio_scale: float = 1.0,
     motion_scale: float = 1.0,
     text: str | None = None,
@@ -115,7 +116,8 @@ def listen(
         portrait: photograph of who listens.
         output: the video to be written (.mp4, .mov or .mkv). With several takes, `NAME-1.mp4`, `NAME-2.mp4`
             and so on.
-        model: name of the model, see `headgen weights list`.
+        model: name of the model, see `headgen weights list`; by default `listener-small`, and `listener-fast`
+            for `causal` and `stream`.
         layout: the listener alone (`single`), or `side-by-side` with the speaker.
         frame: `full` keeps the whole photograph, `crop` writes the square around the head.
         long: `segments` are made independently and joined; `causal` goes on from what was made before,
@@ -126,7 +128,8 @@ def listen(
         stream: listen in real time, as to somebody who speaks right now; the speaker may be `camera`, this
             machine's camera and microphone. It is made as by `causal`, and less well where time is short.
         delay: with `stream`, seconds behind the speaker at which pictures are to be there.
-        steps: denoising steps, 1 to 100: fewer are faster.
+        steps: denoising steps, 1 to 100: fewer are faster; by default those that the model was made for, 8
+            of `listener-small` and 2 of `listener-fast`.
         audio_scale: how strongly the speaker's voice is followed, 0 to 5; 1 is natural.
         motion_scale: how strongly the speaker's face is followed, 0 to 5.
         text: what the listener is to do, in English: `smiles warmly and nods`; by time, in seconds:
@@ -162,6 +165,7 @@ def listen(
         layout, frame, long, transition, chunk, steps, audio_scale, motion_scale, text_scale, attitude,
         intensity, takes, precision,
     )  # fmt: skip
+    model = model or usual_model(stream or long == "causal")
     if workers < 1:
         raise InputError(f"workers={workers} is out of range; give 1 or more.")
     check_choices(executor=(executor, WhereSegments))
@@ -185,7 +189,8 @@ def listen(
     for path in outputs:
         check_output(path, suffixes=VIDEO_SUFFIXES, inputs=[speaker, portrait])
     files, painter = hub.resolve(model), hub.resolve(PAINTER)
-    check_listener(model, files.folder)
+    own = check_listener(model, files.folder)
+    steps = own if steps is None else steps
     info = speaker_info(speaker)
     if layout == "side-by-side" and not info.has_video:
         raise InputError(f"{speaker}: has no picture to show beside the listener; use --layout single")
@@ -260,7 +265,7 @@ def check_options(
     long: Long,
     transition: TransitionKind,
     chunk: int,
-    steps: int,
+    steps: int | None,
     audio_scale: float,
     motion_scale: float,
     text_scale: float,
@@ -279,7 +284,9 @@ def check_options(
         transition=(transition, TransitionKind), precision=(precision, Precision),
     )  # fmt: skip
     for name, number, most in (
-        ("steps", steps, MOST_STEPS), ("takes", takes, MOST_TAKES), ("chunk", chunk, MOST_CHUNK),
+        ("steps", 1 if steps is None else steps, MOST_STEPS),
+        ("takes", takes, MOST_TAKES),
+        ("chunk", chunk, MOST_CHUNK),
     ):  # fmt: skip
         if not 1 <= number <= most:
             raise InputError(f"{name}={number} is out of range; give 1 to {most}.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headgen import hub
 from headgen.errors import InputError, WeightsError
-from headgen.listener.gen import ListenerPipeline
+from headgen.listener.gen import USUAL_STEPS, ListenerPipeline
 from headgen.listener.speaker import shown_pictures
 from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS
@@ -25,12 +25,17 @@ from headgen.media.image import side_by_side
 from headgen.media.provenance import container_metadata
 from headgen.media.video import VideoWriter
 
-__all__ = ["FrameMode", "Layout", "Listening", "asked_for", "check_listener", "digests", "write_video"]
+__all__ = [
+    "FrameMode", "Layout", "Listening", "asked_for", "check_listener", "digests", "usual_model",
+    "write_video",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 Layout = Literal["single", "side-by-side"]
 FrameMode = Literal["full", "crop"]
+LISTENER, LIVE_LISTENER = "listener-small", "listener-fast"
+"""The models that listen unless another one is chosen: in segments of many steps, and in chunks of few."""
 PAINTER = "fsrt-small"
 """The model that draws what the listener's latents say."""
 MOST_CHUNK = 12
@@ -92,18 +97,37 @@ def asked_for(
     return replace(request, wishes=(*given, *request.wishes))
 
 
-def check_listener(model: str, folder: Path) -> None:
-    """Raises WeightsError if a folder of weights holds something else."""
+def usual_model(goes_on: bool) -> str:
+    """Name of the listener that is used if nobody chooses one.
+
+    Args:
+        goes_on: whether it is made chunk by chunk, as ``causal`` and live ones are.
+    """
+    return LIVE_LISTENER if goes_on else LISTENER
+
+
+def check_listener(model: str, folder: Path) -> int:
+    """The denoising steps that a listener was made for.
+
+    Args:
+        model: its name.
+        folder: of its weights.
+
+    Raises:
+        WeightsError: the folder holds something else.
+    """
     index = folder / "model_index.json"
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
+        config = json.loads(index.read_text(encoding="utf-8"))
+        found, steps = config["_class_name"], int(config.get("steps", USUAL_STEPS))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found, steps = None, 0
     if found != ListenerPipeline.__name__:
         raise WeightsError(
             f"model {model}: is no listener; give listener-small, or the folder model/ that "
             "`headgen train listener-gen` wrote"
         )
+    return steps
 
 
 def digests(*models: hub.Weights) -> dict[str, str]:

@@ -25,6 +25,7 @@ from headgen.listener.speaker import Piece, file_pieces, speaker_info
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import Wish
 from headgen.listener_request import (
+    LIVE_LISTENER,
     MOST_CHUNK,
     PAINTER,
     FrameMode,
@@ -48,10 +49,10 @@ CAMERA = "camera"
 
 
 def live_options(
-    model: str = "listener-small",
+    model: str = LIVE_LISTENER,
     *,
     frame: FrameMode = "full",
-    steps: int = 8,
+    steps: int | None = None,
     chunk: int = CHUNK,
     guidance: Guidance | None = None,
     precision: Precision = "auto",
@@ -64,7 +65,8 @@ def live_options(
         WeightsError: see `stream`.
     """
     files, painter = hub.resolve(model), hub.resolve(PAINTER)
-    check_listener(model, files.folder)
+    own = check_listener(model, files.folder)
+    steps = own if steps is None else steps
     options = ListenOptions(
         files.folder, painter.folder, "causal", steps, guidance or Guidance(), chunk=chunk,
         whole=frame == "full", precision=precision, device=device,
@@ -94,9 +96,9 @@ def stream(
     speaker: str | Path | Iterable[Piece],
     portrait: str | Path,
     *,
-    model: str = "listener-small",
+    model: str = LIVE_LISTENER,
     frame: FrameMode = "full",
-    steps: int = 8,
+    steps: int | None = None,
     chunk: int = CHUNK,
     delay: float | None = DELAY,
     audio_scale: float = 1.0,
@@ -119,7 +121,7 @@ def stream(
         portrait: photograph of who listens.
         model: name of the model, see `headgen weights list`.
         frame: `full` shows the whole photograph, `crop` the square around the head.
-        steps: denoising steps where there is time for them.
+        steps: denoising steps where there is time for them; as many as the model was made for by default.
         chunk: latent frames (of 0.16 s) that are made at a time: fewer answer sooner and cost more.
         delay: seconds behind the speaker at which pictures are to be shown. None: as well as can be and as
             fast as possible, with no regard to time; then pictures are those of ``listen --long causal``.
@@ -192,14 +194,14 @@ def stream_to_file(
                     progress(ProgressEvent("listen", one.index + 1, None if info is None else info.frames))
 
     write_video(output, counted(), speaker, info is not None and info.has_audio, layout, model)
-    _, weights = live_options(model)
+    found, weights = live_options(model, steps=options.get("steps"))
     write_run_record(
         output,
         command="listen --stream",
         model=model,
         inputs={"speaker": inputs, "portrait": [portrait]},
         weights=weights,
-        options={"layout": layout, "delay": delay, **options},
+        options={"layout": layout, "delay": delay, **options, "steps": found.steps},
         seed=seed,
         notes={"frames": figures.frames, "drawn": figures.drawn, "live": str(figures)},
     )

@@ -23,6 +23,7 @@ from headgen.listener.live import DELAY, LiveFigures
 from headgen.listener.speaker import Piece, file_pieces, speaker_info
 from headgen.listener.stream import LatentStream
 from headgen.listener.track import FPS, SpeakerTrack
+from headgen.listener_request import LIVE_LISTENER
 from headgen.nn.threads import cores
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler.plan import segment_seed
@@ -40,7 +41,7 @@ def bench(
     speaker: Path,
     portrait: Path,
     *,
-    model: str = "listener-small",
+    model: str = LIVE_LISTENER,
     seconds: float = 16.0,
     minutes: float = 10.0,
     slower: float = 3.0,

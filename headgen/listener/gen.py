@@ -27,6 +27,8 @@ from headgen.listener.wishes import TextTokens
 __all__ = ["Guidance", "ListenerOutput", "ListenerPipeline", "rows_before"]
 
 LARGEST_SCALE = 5.0
+USUAL_STEPS = 8
+"""Denoising steps of a network that was not made for fewer."""
 StepCallback = Callable[["ListenerPipeline", int, Tensor, dict[str, Tensor]], dict[str, Tensor] | None]
 """Called after each denoising step, as diffusers calls it: pipeline, number of the step, timestep, and
 ``{"latents": ...}``; what it returns under that name is gone on with."""
@@ -101,6 +103,7 @@ class ListenerPipeline(DiffusionPipeline):
         adapter: gives it access to the speaker.
         codec: between latents and face motion.
         scheduler: of flow matching, such as diffusers' Euler or Heun.
+        steps: denoising steps that the network was made for, unless a call says otherwise.
     """
 
     model_cpu_offload_seq = "adapter->transformer->codec"
@@ -111,9 +114,11 @@ class ListenerPipeline(DiffusionPipeline):
         adapter: CTMAdapter,
         codec: WarpCodec,
         scheduler: FlowMatchEulerDiscreteScheduler,
+        steps: int = USUAL_STEPS,
     ) -> None:
         super().__init__()
         self.register_modules(transformer=transformer, adapter=adapter, codec=codec, scheduler=scheduler)
+        self.register_to_config(steps=steps)
 
     @property
     def frames_per_latent(self) -> int:
@@ -165,7 +170,7 @@ class ListenerPipeline(DiffusionPipeline):
         *,
         past: Tensor | None = None,
         chunk: int | None = None,
-        num_inference_steps: int = 8,
+        num_inference_steps: int | None = None,
         guidance: Guidance | None = None,
         text: TextTokens | None = None,
         generator: torch.Generator | None = None,
@@ -183,7 +188,7 @@ class ListenerPipeline(DiffusionPipeline):
             past: (B, N, P, D) latents of the frames before, to go on from.
             chunk: latent frames made at a time, each chunk from the clean ones before it; None makes as many
                 at once as the network sees. A multiple of the network's block.
-            num_inference_steps: denoising steps.
+            num_inference_steps: denoising steps; None for as many as the network was made for.
             guidance: scales; all 1 by default.
             text: what the listeners are asked to do; latent frame 0 is the first one to be made.
             generator: source of the noise, on the CPU.
@@ -197,6 +202,7 @@ class ListenerPipeline(DiffusionPipeline):
         chunk = min(self.most_at_once if chunk is None else chunk, latent_frames)
         self.check_inputs(speakers, portraits, latent_frames, chunk, past)
         passes = (guidance or Guidance()).passes(text is not None)
+        steps = int(self.config.steps) if num_inference_steps is None else num_inference_steps
         device, dtype = self._execution_device, self.transformer.dtype
         context, cache, tokens = self.encode(speakers, portraits, latent_frames, past, passes, text)
         if cache is None and chunk < latent_frames:
@@ -207,9 +213,7 @@ class ListenerPipeline(DiffusionPipeline):
         made = []
         for start in range(0, latent_frames, chunk):
             noise = latents[:, start : start + chunk]
-            clean = self.denoise(
-                noise, context, cache, tokens, passes, start, num_inference_steps, callback_on_step_end
-            )
+            clean = self.denoise(noise, context, cache, tokens, passes, start, steps, callback_on_step_end)
             made.append(clean)
             if start + chunk < latent_frames:
                 self.remember(clean, context, cache, tokens, passes, start)

@@ -46,7 +46,7 @@ from headgen.listener.engine import CHUNK, ListenEngine, ListenOptions, Precisio
 from headgen.listener.live import DELAY, LiveFigures, LiveFrame
 from headgen.listener.speaker import Piece
 from headgen.listener.track import FPS, SAMPLE_RATE
-from headgen.listener_request import FrameMode
+from headgen.listener_request import LIVE_LISTENER, FrameMode
 from headgen.stream import check_delay, live_frames, live_options
 
 __all__ = ["make_app", "serve"]
@@ -69,9 +69,9 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8765,
-    model: str = "listener-small",
+    model: str = LIVE_LISTENER,
     frame: FrameMode = "full",
-    steps: int = 8,
+    steps: int | None = None,
     chunk: int = CHUNK,
     delay: float = DELAY,
     max_size: int = 512,
@@ -90,7 +90,7 @@ def serve(
         port: 0 takes a free one.
         model: name of the model, see `headgen weights list`.
         frame: `full` shows the whole photograph, `crop` the square around the head.
-        steps: denoising steps where there is time for them.
+        steps: denoising steps where there is time for them; as many as the model was made for by default.
         chunk: latent frames of 0.16 s that are made at a time, 1 to 12.
         delay: seconds behind the speaker at which pictures are shown.
         max_size: longest side of the pictures in pixels.

@@ -33,7 +33,7 @@ from torch import Tensor
 from headgen import hub
 from headgen.listener.adapter import SpeakerTokens
 from headgen.listener.engine import CHUNK, LIVELINESS
-from headgen.listener.gen import for_steps, rows_before
+from headgen.listener.gen import ListenerPipeline, for_steps, rows_before
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
 from headgen.listener.transformer import Context
 from headgen.listener.wishes import TextTokens
@@ -110,7 +110,7 @@ class FewStepModule(ListenerGenModule):
         withhold: how often audio, and independently motion, is withheld.
         average: decay of the moving average.
         sampled: conversations of the validation set that listeners are made for; 0 for none.
-        sampling_steps: denoising steps of these.
+        sampling_steps: denoising steps of these, and those that the exported model is made for.
         samples: whether each validation writes a video of one of the listeners, beside the true one.
         portrait: photograph that they are drawn on; a rendered head by default (the ``synth`` extra).
     """
@@ -139,10 +139,17 @@ class FewStepModule(ListenerGenModule):
         )  # fmt: skip
         self.announce.requires_grad_(False)  # answers are known already
         self.at_once, self.chunked = at_once, chunked
-        self.past_latents = self.exported.past_latents
+        self.past_latents = super().exported.past_latents
         self.before: Tensor | None = None
         """Listeners (2 B, N, P, D) that the last chunks were made after."""
         self.teacher = copy.deepcopy(self.average_model) if method == "trajectory" else None
+
+    @property
+    def exported(self) -> ListenerPipeline:
+        """The pipeline as users load it, of the averaged weights and made for few steps."""
+        pipeline = super().exported
+        pipeline.register_to_config(steps=int(self.hparams.sampling_steps))
+        return pipeline
 
     def loss(self, model: Any, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The loss of a batch: of chunks and of what is made at once in turn, with other numbers of steps."""
@@ -247,7 +254,7 @@ class FewStepModule(ListenerGenModule):
 
 
 def part(batch: Batch, frames: int, lead: int) -> Batch:
-    """The first latent frames of a batch's stretches, at most so many, and `lead` speaker rows before them."""
+    """The first latent frames of a batch's stretches, at most so many, and `lead` rows of speakers before."""
     most = batch["latents"].shape[1]
     count = min(frames, most)
     begin = batch["audio"].shape[1] - most * FRAMES_PER_LATENT
@@ -283,7 +290,7 @@ def predictor(model: Any, told: Told, past: Tensor | None, frames: int) -> Predi
 
 
 def path(predict: Predict, latents: Tensor, steps: int) -> Tensor:
-    """Where noise is led to, by Euler's method as in `ListenerPipeline`; gradients pass the last step only."""
+    """Where noise is led to, by Euler's method as in `ListenerPipeline`; only the last step has gradients."""
     sigmas = for_steps(FlowMatchEulerDiscreteScheduler(shift=SHIFT), steps).sigmas.to(latents.device)
     with torch.no_grad():
         for now, after in zip(sigmas[:-2], sigmas[1:-1], strict=True):
