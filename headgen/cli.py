@@ -137,6 +137,9 @@ COMMANDS: dict[str, Command] = {
     "bench edit": Command(
         "headgen.evaluation.bench_edit:bench", "measure how joins of segments are rewritten"
     ),
+    "bench studio": Command(
+        "headgen_studio.bench_load:bench", "many clients at once, and a storm of cancelled jobs"
+    ),
     "bench text": Command(
         "headgen.evaluation.bench_text:bench", "measure whether listeners do what a text asks for"
     ),

@@ -17,6 +17,7 @@ from headgen.portrait_editor import RANGES, PortraitEdit
 from headgen_studio import examples
 from headgen_studio.history import Job
 from headgen_studio.page import Loader, Page
+from headgen_studio.picture import picture
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.uploads import check_picture
 
@@ -55,9 +56,8 @@ def build(studio: Studio, page: Page) -> None:
     """The tab."""
     with gr.Tab("Edit", id="edit"), gr.Row():
         with gr.Column():
-            portrait = gr.Image(
+            portrait = picture(
                 label="Photograph",
-                type="filepath",
                 sources=["upload", "webcam", "clipboard"],
                 height=260,
                 elem_id="edit-portrait",
@@ -87,7 +87,7 @@ def build(studio: Studio, page: Page) -> None:
                 to_reenact = gr.Button("Make it move", elem_id="edit-to-reenact")
                 to_listen = gr.Button("Let it listen", elem_id="edit-to-listen")
             with gr.Row(visible=False) as saved:
-                picture = gr.File(label="Picture", interactive=False, elem_id="edit-picture")
+                made = gr.File(label="Picture", interactive=False, elem_id="edit-picture")
                 record = gr.File(label="Run record", interactive=False)
         api_portrait = gr.File(visible=False, label="portrait")
         api_results = [gr.File(visible=False, label=label) for label in ("picture", "run record")]
@@ -130,7 +130,7 @@ def build(studio: Studio, page: Page) -> None:
         job = _made(studio, person, path, face, ending, dict(zip(_NAMES, now, strict=True)))
         return [gr.Row(visible=True), *_links(studio, job, person)]
 
-    save.click(keep, asked, [saved, picture, record], api_visibility="private")
+    save.click(keep, asked, [saved, made, record], api_visibility="private")
 
     def used(tab: str) -> Any:
         @in_words
@@ -222,13 +222,13 @@ def _drawn(studio: Studio, path: str | None, face: float, now: Any) -> str:
     if not path:
         return _note(EMPTY)
     begun = time.perf_counter()
-    picture = studio.live.call(
+    drawn = studio.live.call(
         "headgen_studio.editing:preview",
         portrait=Path(path),
         face=int(face or 1),
         values=dict(zip(_NAMES, map(float, now), strict=True)),
     )
-    data = base64.b64encode(picture).decode()
+    data = base64.b64encode(drawn).decode()
     took = 1000 * (time.perf_counter() - begun)
     return (
         f'<img alt="The edited portrait" src="data:image/jpeg;base64,{data}">'
