@@ -28,7 +28,7 @@ def bench(
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
-    """Opens a studio of its own; clients queue short reenactments through its API, then comes a storm of cancels.
+    """Opens a studio of its own; clients queue short jobs through its API, then comes a storm of cancels.
 
     Our design: results are counted, compared and looked for on the disk, not only waited for: a job may be
     lost without an error.
@@ -90,7 +90,7 @@ def _files(folder: Path, frames: int) -> tuple[Path, Path]:
 
 def _ask(url: str, files: tuple[Path, Path]) -> tuple[str, ...]:
     """One job of one client through the API."""
-    from gradio_client import Client, handle_file
+    from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 
     client = Client(url, verbose=False)
     return client.predict(
