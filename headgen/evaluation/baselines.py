@@ -31,7 +31,7 @@ REENACT_BASELINES = {
     "landmark warp": "the portrait's triangles moved as the driver's landmarks move",
 }
 LISTEN_BASELINES = {
-    "static": "the listener's first pose, held",
+    "static": "the listener's first pose, or a face at rest, held",
     "random motion": "another true listener's motion with its phases at random: as lively, at random times",
     "mirror": "the speaker's own motion about its mean, on the listener's first pose",
     "nearest neighbour": "the true listener of the other clip whose speaker moves most like this one",

@@ -87,7 +87,7 @@ def peak_memory(source: Path, driving: Path, model: str = "fsrt-small") -> float
     output = driving.with_name(driving.stem + "_out.mp4")
     program = (
         "import sys; from pathlib import Path; from headgen.reenact import reenact; "
-        "from headgen.evaluation.bench_reenact import own_peak; "
+        "from headgen.evaluation.process_memory import own_peak; "
         "reenact([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), model=sys.argv[4]); "
         "sys.stdout.write(str(own_peak()))"
     )
@@ -95,19 +95,3 @@ def peak_memory(source: Path, driving: Path, model: str = "fsrt-small") -> float
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     output.unlink()
     return float(done.stdout.split()[-1])
-
-
-def own_peak() -> float:
-    """Peak resident memory of this process so far, in megabytes.
-
-    Linux lets a new process inherit its parent's `ru_maxrss`, so there the kernel's own account is read.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024**2 if sys.platform == "darwin" else 1024
-    )

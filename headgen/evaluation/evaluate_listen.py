@@ -19,7 +19,7 @@ from headgen.evaluation.evaluate_reenact import NO_MODEL, WORST, Summary
 from headgen.evaluation.face_texture import Face
 from headgen.evaluation.face_trace import FaceTrace, seam_jump
 from headgen.evaluation.listener_figures import ListenerSet, baseline_motions
-from headgen.evaluation.listener_systems import Listeners, held_out
+from headgen.evaluation.listener_systems import Listeners, coefficients, held_out, resting
 from headgen.evaluation.metric_table import LISTEN_METRICS
 from headgen.evaluation.outputs import LISTEN_NAMINGS, find_outputs, named_folders
 from headgen.evaluation.report_page import beside, write_page
@@ -180,6 +180,7 @@ class _Scored:
         self.rows: dict[str, list[dict[str, float | None]]] = {}
         self.sets: dict[str, FeatureSets] = {}
         self.strips: list[bytes] = []
+        self.rest: NDArray | None = None
 
     def begin(self, talk: Conversation, tracker: MediaPipeTracker) -> None:
         """Starts a clip: its speaker is followed."""
@@ -273,6 +274,7 @@ def _score_motion(
     pipeline = load_pipeline(hub.resolve(model).folder).to(resolve_device(device))
     listeners = Listeners(pipeline, long, steps, seed)
     found = held_out(data, clips or 10**9)
+    scored.rest = coefficients(resting(1))[0]  # nobody is shown a first frame
     for k, clip in enumerate(found):
         scored.items.append(clip.name)
         scored.speakers.append(clip.speaker)
@@ -296,7 +298,7 @@ def _results(
     truths = scored.motions.pop(TRUTH)
     motions = {name: scored.motions[name] for name in names}
     if baselines:
-        motions |= baseline_motions(scored.speakers, truths, seed)
+        motions |= baseline_motions(scored.speakers, truths, seed, scored.rest)
     listeners = ListenerSet(scored.speakers, truths, scored.events, seed, resamples)
     values: dict[str, dict[str, list[float | None]]] = {}
     truth = listeners.truth()

@@ -142,7 +142,7 @@ def aligned_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 class FilterBank:
     """Describes pictures without any weights: colours, and how much detail they have in which direction.
 
-    Our design, for where no network can be had: (N, 30) of which 6 are mean and standard deviation of luma
+    Our design, for where no network can be had: (N, 30), of which 6 are mean and standard deviation of luma
     and two colour differences, and 24 the logarithms of the energy of Gabor filters in 6 directions at 4
     scales. A distance in this space sees blur, noise, blocks and colour casts; it knows nothing of faces, and
     is never called FID.
@@ -150,26 +150,24 @@ class FilterBank:
 
     SIZE = 128
     """Pixels a side that pictures are brought to."""
-    DIRECTIONS, WAVELENGTHS = 6, (3.0, 6.0, 12.0, 24.0)
+    DIRECTIONS, SCALES = 6, 4
+    WAVELENGTH, WIDTH = 4.0, 1.6
+    """Of a filter and its Gaussian, in pixels; every scale has pictures of half the size before."""
 
     def __init__(self) -> None:
-        self._filters = []
-        for wavelength in self.WAVELENGTHS:
-            kernels = [
+        side = 2 * int(3 * self.WIDTH) + 1
+        kernels = np.stack(
+            [
                 cv2.getGaborKernel(
-                    (0, 0), wavelength / 2, np.pi * k / self.DIRECTIONS, wavelength, 1.0, phase
+                    (side, side), self.WIDTH, np.pi * k / self.DIRECTIONS, self.WAVELENGTH, 1, phase
                 )
                 for k in range(self.DIRECTIONS)
                 for phase in (0.0, np.pi / 2)
             ]
-            side = max(max(kernel.shape) for kernel in kernels) | 1
-            stack = np.zeros((len(kernels), 1, side, side), np.float32)
-            for k, kernel in enumerate(kernels):
-                top, left = ((side - n) // 2 for n in kernel.shape)
-                kernel = kernel - kernel.mean()
-                stack[k, 0, top : top + kernel.shape[0], left : left + kernel.shape[1]] = kernel
-                stack[k] /= np.abs(stack[k]).sum()
-            self._filters.append(torch.from_numpy(stack))
+        )
+        kernels -= kernels.mean((1, 2), keepdims=True)
+        kernels /= np.abs(kernels).sum((1, 2), keepdims=True)
+        self._filters = torch.from_numpy(kernels.astype(np.float32))[:, None]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features (N, 30) of pictures (N, 3, H, W) in [0, 1]."""
@@ -178,8 +176,10 @@ class FilterBank:
         luma = 0.299 * red + 0.587 * green + 0.114 * blue
         planes = torch.stack([luma, red - luma, blue - luma], 1)
         rows = [planes.mean((2, 3)), planes.std((2, 3))]
-        for filters in self._filters:
-            found = functional.conv2d(luma[:, None], filters.to(luma)) ** 2
+        level = luma[:, None]
+        for _ in range(self.SCALES):
+            found = functional.conv2d(level, self._filters.to(level)) ** 2
             energy = found.mean((2, 3)).unflatten(1, (self.DIRECTIONS, 2)).sum(2)  # both phases
             rows.append(0.1 * torch.log(energy + 1e-7))
+            level = functional.avg_pool2d(level, 2)
         return torch.cat(rows, 1)

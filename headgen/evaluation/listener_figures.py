@@ -25,16 +25,20 @@ from headgen.listener.track import FPS
 
 __all__ = ["ListenerSet", "baseline_motions"]
 
+SHUFFLES = 50
+"""Of events, from which chance is known."""
+
 
 def baseline_motions(
-    speakers: Sequence[NDArray], truths: Sequence[NDArray], seed: int
+    speakers: Sequence[NDArray], truths: Sequence[NDArray], seed: int, rest: NDArray | None = None
 ) -> dict[str, list[NDArray]]:
     """Motion (T, K) of every baseline for every clip; see `headgen.evaluation.baselines.LISTEN_BASELINES`.
 
     Args:
         speakers: (T, K) of each clip; two clips or more.
-        truths: likewise, of the true listeners; what a baseline knows of a clip's own is its first pose.
+        truths: likewise, of the true listeners.
         seed: of random motion.
+        rest: (K,) pose about which baselines move, if systems are not told the true listener's first one.
     """
     made: dict[str, list[NDArray]] = {
         "static": [],
@@ -43,13 +47,13 @@ def baseline_motions(
         "nearest neighbour": [],
     }
     for k, (speaker, truth) in enumerate(zip(speakers, truths, strict=True)):
-        rest = truth[np.isfinite(truth).all(1)][0]
+        first = truth[np.isfinite(truth).all(1)][0] if rest is None else rest
         rng = np.random.default_rng([seed, k])
         other = truths[int((k + 1 + rng.integers(len(truths) - 1)) % len(truths))]
         there = np.concatenate([other, other[::-1]])[np.arange(len(truth)) % (2 * len(other))]
-        made["static"].append(still(rest, len(truth)))
-        made["random motion"].append(random_motion(rest, there, rng))
-        made["mirror"].append(mirror(rest, speaker))
+        made["static"].append(still(first, len(truth)))
+        made["random motion"].append(random_motion(first, there, rng))
+        made["mirror"].append(mirror(first, speaker))
         made["nearest neighbour"].append(nearest_neighbour(k, speakers, truths))
     return made
 
@@ -98,7 +102,7 @@ class ListenerSet:
         found = {name: e for name, e in self._report(motions).items() if name in LISTEN_METRICS}
         for kind in KINDS:
             pairs = self._events(kind, motions)
-            report = event_report(pairs, TOLERANCE, self.seed)
+            report = event_report(pairs, TOLERANCE, self.seed, SHUFFLES)
             for name in ("f1", "f1_above_chance", "tiou", "delay"):
                 found[f"{kind}_{name}"] = report[name]
             counts = np.array([[len(p.found), p.duration / 60] for p in pairs])
@@ -119,9 +123,8 @@ class ListenerSet:
             elif name in LISTEN_METRICS and LISTEN_METRICS[name].better == "higher":
                 found[name] = Estimate(-d.value, -d.high, -d.low)
         for kind in KINDS:
-            mine, theirs = (self._events(kind, motions) for motions in (ours, others))
+            a, b = (self._counts(self._events(kind, motions)) for motions in (ours, others))
             for name, value in (("f1", _f1), ("f1_above_chance", _f1_above), ("tiou", _tiou)):
-                a, b = (self._counts(pairs) for pairs in (mine, theirs))
                 d = bootstrap_difference(
                     a, b, value, np.random.default_rng(self.seed), resamples=self.resamples
                 )
@@ -161,7 +164,7 @@ class ListenerSet:
     def _counts(self, pairs: Sequence[EventClip]) -> NDArray[np.float64]:
         """(C, 10) counts of each clip, and what chance gives."""
         counts = np.array([event_scores(p.found, p.truth, TOLERANCE).counts for p in pairs])
-        chance = shuffled_counts(pairs, TOLERANCE, np.random.default_rng(self.seed), 50).mean(0)
+        chance = shuffled_counts(pairs, TOLERANCE, np.random.default_rng(self.seed), SHUFFLES).mean(0)
         return np.hstack([counts, chance])
 
 

@@ -31,7 +31,7 @@ COMPARED = 256
 """Longest side in pixels at which pictures are compared with the true ones, as papers on reenactment do."""
 LOOKS = 24
 """Frames of a video whose skin is compared, at most; it is the slowest part."""
-PIXEL_LOOKS = 100
+PIXEL_LOOKS = 32
 """Frames that are compared with the true ones, at most."""
 FLOWS = 60
 """Pairs of frames that are followed by optical flow, at most."""
