@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headgen.doctor import doctor as doctor
+    from headgen.evaluation.evaluate_listen import evaluate_listen as evaluate_listen
+    from headgen.evaluation.evaluate_reenact import evaluate_reenact as evaluate_reenact
     from headgen.join import join as join
     from headgen.listen import listen as listen
     from headgen.portrait_editor import edit_portrait as edit_portrait
@@ -29,6 +31,8 @@ _EXPORTS = {
     "join": "headgen.join",
     "edit_portrait": "headgen.portrait_editor",
     "prepare": "headgen.prepare",
+    "evaluate_listen": "headgen.evaluation.evaluate_listen",
+    "evaluate_reenact": "headgen.evaluation.evaluate_reenact",
     "doctor": "headgen.doctor",
     "HeadgenError": "headgen.errors",
     "InputError": "headgen.errors",

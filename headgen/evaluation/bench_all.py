@@ -171,8 +171,8 @@ def bench(
             with VideoReader(driving) as reader:
                 repeat(Path(driving), video, frames / float(reader.info.fps))
             words = [str(source), str(video), str(folder / "out.mp4"), device]
-            seconds, megabytes = _measured(_REENACT, words)
-            measured[f"reenact {frames} frames, from start to end"] = _figure([seconds], "seconds")
+            took, megabytes = _measured(_REENACT, words)
+            measured[f"reenact {frames} frames, from start to end"] = _figure([took], "seconds")
             measured[f"memory: reenact {frames} frames"] = _figure([megabytes], "megabytes")
             tell()
     parts = _listen_parts(where, seed, Path(source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.evaluate_listen import evaluate_listen
@@ -64,7 +65,7 @@ def quality(
         MissingExtraError: the ``synth`` extra is not installed.
     """
     output = check_output(output, suffixes=(".md",))
-    options = {"device": device, "seed": seed, "progress": progress}
+    options: dict[str, Any] = {"device": device, "seed": seed, "progress": progress}
     with tempfile.TemporaryDirectory() as passing:
         folder = Path(passing)
         make_videos(folder / "people", people, seed, size=SIZE, seconds=SECONDS, progress=progress)
