@@ -16,7 +16,7 @@ from headgen.media.provenance import record_path
 from headgen.portrait_editor import RANGES, PortraitEdit
 from headgen_studio import examples
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page
+from headgen_studio.page import Loader, Page, heading
 from headgen_studio.picture import picture
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.uploads import check_picture
@@ -43,7 +43,6 @@ PRESETS: dict[str, Mapping[str, float]] = {
 CSS = """
 .edited img { width: 100%; border-radius: var(--radius-lg); display: block; }
 .edited .took { color: var(--body-text-color-subdued); font-size: var(--text-xs); margin: .3rem 0 0; }
-.slider-title { font-weight: 600; margin: .4rem 0 -.6rem; }
 @media (min-width: 800px) { .edit-view { position: sticky; top: 1rem; align-self: flex-start; } }
 @media (max-width: 799px) { .edit-view { order: -1; } .edited img { max-height: 45vh; object-fit: contain; } }
 """
@@ -70,7 +69,7 @@ def build(studio: Studio, page: Page) -> None:
                 presets = [gr.Button(name, size="sm", min_width=90) for name in PRESETS]
             sliders: dict[str, gr.Slider] = {}
             for title, group in GROUPS.items():
-                gr.HTML(title, elem_classes="slider-title", padding=False)
+                heading(title)
                 with gr.Group():
                     for name, label in group.items():
                         sliders[name] = _slider(name, label)
@@ -142,15 +141,13 @@ def build(studio: Studio, page: Page) -> None:
 
         return use
 
-    for button, tab, target in (
-        (to_reenact, "reenact", page.sources),
-        (to_listen, "listen", page.portrait),
-    ):
-        if target is None:
-            button.visible = False
-        else:
-            given = [portrait, face, *values]
-            button.click(used(tab), given, [page.tabs, target], api_visibility="private")
+    given = [portrait, face, *values]
+    assert page.sources is not None and page.sources_given is not None  # these tabs stand before this one
+    assert page.portrait is not None
+    page.sources_given(
+        to_reenact.click(used("reenact"), given, [page.tabs, page.sources], api_visibility="private")
+    )
+    to_listen.click(used("listen"), given, [page.tabs, page.portrait], api_visibility="private")
 
     @in_words
     def edit_portrait(
