@@ -16,7 +16,7 @@ from headgen_studio import examples
 from headgen_studio.choices import listeners
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page
+from headgen_studio.page import Loader, Page, heading
 from headgen_studio.panel import JobPanel, finished
 from headgen_studio.picture import picture
 from headgen_studio.studio import Person, Studio, in_words
@@ -44,13 +44,16 @@ def build(studio: Studio, page: Page) -> None:
     with gr.Tab("Listen", id="listen"):
         with gr.Row(elem_classes="bench"):
             with gr.Column(min_width=320):
+                heading("1 · Speaker", "who is listened to")
                 kind = gr.Radio(
-                    [("A video of the speaker", "video"), ("Only the voice", "sound")],
+                    [("A video", "video"), ("Only the voice", "sound")],
                     value="video",
-                    label="1 · The speaker",
+                    label="What there is of the speaker",
+                    show_label=False,
                 )
                 film = gr.Video(
                     label="Speaker video",
+                    show_label=False,
                     sources=["upload", "webcam"],
                     height=280,
                     buttons=[],
@@ -63,8 +66,10 @@ def build(studio: Studio, page: Page) -> None:
                     visible=False,
                     buttons=[],
                 )
+                heading("2 · Portrait", "of who listens")
                 portrait = picture(
-                    label="2 · Portrait of who listens",
+                    label="Portrait of who listens",
+                    show_label=False,
                     sources=["upload", "webcam", "clipboard"],
                     height=220,
                     buttons=[],
@@ -76,8 +81,10 @@ def build(studio: Studio, page: Page) -> None:
                     portraits = examples.portraits(studio.cache / "examples")
                     tries = [gr.Button(who, size="sm") for who in portraits]
             with gr.Column(min_width=320):
+                heading("3 · What the listener is to do", "may stay empty")
                 text = gr.Textbox(
-                    label="3 · What the listener is to do (may stay empty)",
+                    label="What the listener is to do",
+                    show_label=False,
                     placeholder="smiles warmly and nods now and then",
                     lines=2,
                     elem_id="listen-text",

@@ -19,11 +19,12 @@ Faces = tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]
 """A picture with the faces marked, and the square (left, top, right, bottom) of each in its pixels."""
 
 SHOWN = 640  # longest side of pictures that are only looked at
+GAP = 12  # pixels between a picture and its detail
 MARK, CHOSEN = (245, 245, 245), (66, 177, 170)
 
 
 def faces(picture: Path, face: int, max_size: int) -> Faces:
-    """Marks the faces of a photograph, and what is cut out around the one that is chosen.
+    """Marks the faces of a photograph; beside it stands what is cut out around the one that is chosen.
 
     Args:
         picture: the photograph.
@@ -33,7 +34,7 @@ def faces(picture: Path, face: int, max_size: int) -> Faces:
     Raises:
         InputError: not a picture, no face in it, or too small a face.
     """
-    image, squares = _found(picture, picture.stat().st_mtime_ns, face, max_size)
+    image, squares, cut = _found(picture, picture.stat().st_mtime_ns, face, max_size)
     shown = image.copy()
     thin = max(1, round(max(image.shape[:2]) / 320))
     for k, (left, top, right, bottom) in enumerate(squares, 1):
@@ -44,13 +45,14 @@ def faces(picture: Path, face: int, max_size: int) -> Faces:
             place = (max(0, left) + 4 * thin, max(0, top) + 14 * thin)
             for width, ink in ((4 * thin, (0, 0, 0)), (thin, colour)):
                 cv2.putText(shown, str(k), place, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thin, ink, width)
-    return shown, squares
+    gap = np.full((len(shown), GAP, 3), 255, np.uint8)
+    return np.hstack([shown, gap, cut]), squares
 
 
 @lru_cache(maxsize=16)
 def _found(
     picture: Path, stamp: int, face: int, max_size: int
-) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
+) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]], NDArray[np.uint8]]:
     from headgen.faces.crop import portrait_crop
     from headgen.faces.portrait import read_portrait
     from headgen.faces.tracker import MediaPipeTracker
@@ -67,7 +69,8 @@ def _found(
         half = crop.side / 2
         corners = (crop.cx - half, crop.cy - half, crop.cx + half, crop.cy + half)
         squares.append(tuple(round(v * scale) for v in corners))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), squares  # type: ignore[return-value]
+    cut = portrait_crop(portrait.landmarks).take(image, size[1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), squares, cut  # type: ignore[return-value]
 
 
 def preview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,12 @@ import gradio as gr
 from headgen_studio.history import Job
 from headgen_studio.studio import Person
 
-__all__ = ["Loader", "Page"]
+__all__ = ["Loader", "Page", "heading"]
+
+
+def heading(title: str, hint: str = "") -> None:
+    """Stands over an input, where its label would lie on the picture."""
+    gr.HTML(f'<div class="heading"><b>{html.escape(title)}</b> {html.escape(hint)}</div>')
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from headgen_studio import examples
 from headgen_studio.choices import reenactors
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page
+from headgen_studio.page import Loader, Page, heading
 from headgen_studio.panel import JobPanel, finished
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.tasks import SHEET
@@ -36,8 +36,10 @@ def build(studio: Studio, page: Page) -> None:
     with gr.Tab("Reenact", id="reenact"):
         with gr.Row(elem_classes="bench"):
             with gr.Column(min_width=320):
+                heading("1 · Photographs", "of one person; the first one moves")
                 source = gr.Gallery(
-                    label="1 · Photographs of one person; the first one moves",
+                    label="Photographs of one person; the first one moves",
+                    show_label=False,
                     type="filepath",
                     file_types=["image"],
                     sources=["upload", "webcam", "clipboard"],
@@ -50,8 +52,10 @@ def build(studio: Studio, page: Page) -> None:
                 )
                 chooser = FaceChooser(studio, "The face that moves, and what is cut out around it")
                 face = chooser.face
+                heading("2 · Driving video", "whose motion is taken over")
                 driving = gr.Video(
-                    label="2 · Driving video: whose motion is taken over",
+                    label="Driving video",
+                    show_label=False,
                     sources=["upload", "webcam"],
                     height=280,
                     buttons=[],
@@ -73,14 +77,16 @@ def build(studio: Studio, page: Page) -> None:
                         gr.Button(who, size="sm") for who in examples.portraits(studio.cache / "examples")
                     ]
             with gr.Column(min_width=320):
+                heading("Preview", "one moment, at once; the video is a little more exact")
                 shown = gr.Image(
                     label="Live preview of one moment",
+                    show_label=False,
                     interactive=False,
                     buttons=[],
                     height=380,
                     elem_id="reenact-preview",
                 )
-                moment = gr.Slider(0, 100, 50, step=1, label="Moment of the driving video (%, first 10 s)")
+                moment = gr.Slider(0, 100, 50, step=1, label="Moment, % of the driver's first 10 s")
                 options = _options()
                 make = gr.Button("Make it move", variant="primary", size="lg", elem_id="reenact-make")
                 panel = JobPanel(studio, "reenact", EMPTY)
