@@ -20,6 +20,9 @@ __all__ = ["build", "start", "studio"]
 TABS = ("reenact_tab", "listen_tab", "editor_tab", "batch_tab", "models_tab", "history_tab")
 """Modules of the tabs, in order; each has a function ``build(studio, page)``, and may have a ``CSS``."""
 
+STARTS = 4
+"""Times that the page is opened, on a machine that is too busy for it to answer in time."""
+
 
 def studio(
     *,
@@ -108,32 +111,41 @@ def start(
 
     page = build(heart)
     page.queue(default_concurrency_limit=8)
-    try:
-        _, url, _ = page.launch(
-            server_name=host,
-            server_port=port or _free_port(host),
-            inbrowser=browser,
-            share=False,
-            auth=people or None,
-            max_file_size=f"{heart.limits.megabytes}mb",
-            app_kwargs={
-                "routes": [Route("/health", lambda _: JSONResponse(heart.health()))],
-                "middleware": [Middleware(_TellBrowsersApart)],
-            },
-            theme=theme.theme(),
-            css="".join([theme.CSS, *(getattr(tab, "CSS", "") for tab in _tabs())]),
-            head=theme.HEAD,
-            footer_links=["api"],
-            run_history=False,
-            ssr_mode=False,
-            show_error=True,
-            quiet=True,
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        raise InputError(
-            f"port {port} of {host} cannot be listened on ({error}); give another --port"
-        ) from error
+    for left in reversed(range(STARTS)):
+        try:
+            _, url, _ = page.launch(
+                server_name=host,
+                server_port=port or _free_port(host),
+                inbrowser=browser,
+                share=False,
+                auth=people or None,
+                max_file_size=f"{heart.limits.megabytes}mb",
+                app_kwargs={
+                    "routes": [Route("/health", lambda _: JSONResponse(heart.health()))],
+                    "middleware": [Middleware(_TellBrowsersApart)],
+                },
+                theme=theme.theme(),
+                css="".join([theme.CSS, *(getattr(tab, "CSS", "") for tab in _tabs())]),
+                head=theme.HEAD,
+                footer_links=["api"],
+                run_history=False,
+                ssr_mode=False,
+                show_error=True,
+                quiet=True,
+                prevent_thread_lock=True,
+            )
+            break
+        except OSError as error:
+            raise InputError(
+                f"port {port} of {host} cannot be listened on ({error}); give another --port"
+            ) from error
+        except ValueError as error:  # Gradio asks its own page for an answer and waits three seconds
+            page.close(verbose=False)
+            if not left:
+                raise InputError(
+                    "the page does not answer; this machine is very busy, or a proxy stands between: try "
+                    "again, with no_proxy=localhost,127.0.0.1"
+                ) from error
     return page, url
 
 
