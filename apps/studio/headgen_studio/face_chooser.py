@@ -32,7 +32,7 @@ class FaceChooser:
         self.studio = studio
         self.problem = gr.HTML(visible=False)
         with gr.Column(visible=False) as self.group:
-            gr.HTML(f'<div class="hint">{html.escape(label)}</div>')
+            gr.HTML(f'<div class="hint">{html.escape(label)}</div>', elem_classes="tight")
             self.marked = gr.Image(label=label, show_label=False, interactive=False, buttons=[], height=240)
             self.face = gr.Radio([("1", 1)], value=1, label="Several faces: which one?", visible=False)
 

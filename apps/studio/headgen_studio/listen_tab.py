@@ -125,6 +125,7 @@ def build(studio: Studio, page: Page) -> None:
                     parts.append([column, take, video, lanes, *files])
         api_speaker = gr.File(visible=False, label="video of the speaker, or sound")
         api_portrait = gr.File(visible=False, label="photograph of who listens")
+        api_face = gr.Number(1, precision=0, visible=False, label="face of the photograph")
         api_results = [
             gr.Files(visible=False, label="videos, one for each take"),
             gr.Files(visible=False, label="run records"),
@@ -192,10 +193,7 @@ def build(studio: Studio, page: Page) -> None:
             speaker if heard else None,
             photograph,
             job.options.get("text") or "",
-            *(
-                (job.options.get(key) or "") if key == "attitude" else job.options.get(key, component.value)
-                for key, component in options.items()
-            ),
+            *(_given(job.options.get(key, component.value), component) for key, component in options.items()),
         ]
 
     given = [kind, film, voice, portrait, text, *options.values()]
@@ -273,13 +271,15 @@ def build(studio: Studio, page: Page) -> None:
 
     api_button.click(
         listen,
-        [api_speaker, api_portrait, text, *options.values(), face],
+        [api_speaker, api_portrait, text, *options.values(), api_face],
         api_results,
         api_name="listen",
         concurrency_limit=None,
     )
 
 
+MAY_BE_LEFT_OUT = ("text", "attitude", "model", "steps")
+"""Options of which an empty value, or 0, leaves the choice to the library."""
 SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus")
 """Endings of recordings without pictures."""
 
@@ -305,7 +305,9 @@ def _options() -> dict[str, Any]:
             made["audio_scale"] = gr.Slider(0, 5, 1.0, step=0.1, label="The voice", min_width=120)
             made["motion_scale"] = gr.Slider(0, 5, 1.0, step=0.1, label="The speaker's face", min_width=120)
             made["text_scale"] = gr.Slider(0, 5, 1.0, step=0.1, label="Text and attitude", min_width=120)
-        made["steps"] = gr.Slider(1, 32, 8, step=1, label="Denoising steps", info="fewer are faster")
+        made["steps"] = gr.Slider(
+            0, 32, 0, step=1, label="Denoising steps", info="fewer are faster; 0: as the model was made for"
+        )
         made["long"] = gr.Radio(
             [("Segments, joined", "segments"), ("One stream", "causal")],
             value="segments",
@@ -318,7 +320,7 @@ def _options() -> dict[str, Any]:
         )
         made["max_size"] = gr.Slider(256, 2048, 1280, step=64, label="Longest side, pixels")
         with gr.Row():
-            made["model"] = gr.Dropdown(listeners(), value="listener-small", label="Model")
+            made["model"] = gr.Dropdown([("The usual one", ""), *listeners()], value="", label="Model")
             made["precision"] = gr.Dropdown(["auto", "fp32", "bf16"], value="auto", label="Precision")
         made["seed"] = gr.Number(0, label="Seed", precision=0, info="another one gives another listener")
     return made
@@ -333,9 +335,14 @@ def _submit(
         raise InputError("give a portrait of who is to listen")
     check_picture(Path(portrait), studio.limits)
     seconds = check_recording(Path(speaker), studio.limits)
-    wanted = options | {key: options[key] or None for key in ("text", "attitude")}
+    wanted = options | {key: options[key] or None for key in MAY_BE_LEFT_OUT}
     files = {"speaker": [Path(speaker)], "portrait": [Path(portrait)]}
     return studio.submit("listen", person, files, wanted, seconds * options["takes"])
+
+
+def _given(value: Any, component: Any) -> Any:
+    """An option of a job as its component shows it: what was left out is the component's own."""
+    return component.value if value is None else value
 
 
 def _adding(words: str) -> Any:

@@ -67,10 +67,10 @@ def _found(
     for track in tracks:
         crop = portrait_crop(track.landmarks)
         half = crop.side / 2
-        corners = (crop.cx - half, crop.cy - half, crop.cx + half, crop.cy + half)
-        squares.append(tuple(round(v * scale) for v in corners))
+        corners = np.array([crop.cx - half, crop.cy - half, crop.cx + half, crop.cy + half]) * scale
+        squares.append(tuple(corners.round().astype(int).clip(0, np.array([*size, *size]) - 1).tolist()))
     cut = portrait_crop(portrait.landmarks).take(image, size[1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), squares, cut  # type: ignore[return-value]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), squares, cut
 
 
 def preview(

@@ -17,7 +17,9 @@ __all__ = ["Loader", "Page", "heading"]
 
 def heading(title: str, hint: str = "") -> None:
     """Stands over an input, where its label would lie on the picture."""
-    gr.HTML(f'<div class="heading"><b>{html.escape(title)}</b> {html.escape(hint)}</div>')
+    gr.HTML(
+        f'<div class="heading"><b>{html.escape(title)}</b> {html.escape(hint)}</div>', elem_classes="tight"
+    )
 
 
 @dataclass(frozen=True)

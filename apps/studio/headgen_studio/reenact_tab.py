@@ -107,6 +107,7 @@ def build(studio: Studio, page: Page) -> None:
                 sheet = gr.Image(show_label=False, interactive=False, buttons=["fullscreen"])
         api_source = gr.Files(visible=False, label="photographs; the first one moves")
         api_driving = gr.File(visible=False, label="driving video, or a saved motion")
+        api_face = gr.Number(1, precision=0, visible=False, label="face of the first photograph")
         api_results = [
             gr.File(visible=False, label=label) for label in ("video", "run record", "contact sheet")
         ]
@@ -265,7 +266,7 @@ def build(studio: Studio, page: Page) -> None:
 
     api_button.click(
         reenact,
-        [api_source, api_driving, *options.values(), face],
+        [api_source, api_driving, *options.values(), api_face],
         api_results,
         api_name="reenact",
         concurrency_limit=None,
