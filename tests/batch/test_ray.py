@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
 import signal
@@ -10,12 +11,16 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_face import albedo, face_layout, photograph, side_light
 from media_inputs import write_clip
+from scipy.io import wavfile
 from segment_engine import WaveEngine, digest
+from tiny_listener import tiny_pipeline
 
 import headgen
+from headgen import listen
 from headgen.batch.job import Job
 from headgen.batch.ray_executor import RayExecutor
 from headgen.batch.ray_executor import _Hello as Hello
@@ -193,6 +198,26 @@ def test_segments_on_a_cluster_make_the_same_pictures(cluster, tmp_path):
         with pytest.raises(Cancelled):
             list(run(plan, engine, 1.0, progress=cancel))
         assert digest(run(plan, engine, 1.0)) == wanted  # who was stopped works on
+
+
+def test_a_listener_spread_over_workers_is_the_same_file(cluster, jobs, tmp_path, monkeypatch):
+    """Segments of 16 frames, shared by two workers; the network is tiny."""
+    module = importlib.import_module("headgen.listen")
+    monkeypatch.setattr(module, "SEGMENT", 16)
+    monkeypatch.setattr(module, "OVERLAP", 4)
+    tiny_pipeline().save_pretrained(tmp_path / "model")
+    speaker = tmp_path / "speaker.wav"
+    sound = np.random.default_rng(0).normal(0, 3000, 2 * 16_000).astype(np.int16)
+    wavfile.write(speaker, 16_000, sound)
+    (portrait,) = jobs[0].inputs["source"]
+    given = {"model": str(tmp_path / "model"), "steps": 1, "frame": "crop", "max_size": 256}
+    made = [
+        listen(speaker, Path(portrait), tmp_path / name, **given, **more).outputs[0].read_bytes()
+        for name, more in (("alone.mp4", {}), ("spread.mp4", {"workers": 2, "executor": "ray"}))
+    ]
+    assert made[0] == made[1]
+    with pytest.raises(InputError, match="cpus .*go with --executor ray"):
+        listen(speaker, Path(portrait), tmp_path / "out.mp4", **given, cpus=2)
 
 
 def test_what_cannot_be_is_told(tmp_path):
