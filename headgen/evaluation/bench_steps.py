@@ -38,7 +38,7 @@ from headgen.scheduler.plan import derived_seed
 
 __all__ = ["Report", "bench"]
 
-DRAWN, APART, SIZE = 3, 25, 512
+DRAWN, APART, SIZE = 3, 50, 512
 """Listeners of which pictures are looked at, frames between two pictures, and their longest side."""
 SHOWN = {
     "FD pose": "fd_pose",

@@ -15,8 +15,9 @@ def train(arguments: Sequence[str] | None = None) -> None:
     """Train a model by a configuration, which says which one.
 
     FSRT: ``vox256`` (the paper's recipe), ``small`` (embedded) or ``debug``. The listener: ``listener-small``
-    (embedded) or ``listener-debug``; what rewrites its joins: ``listener-edit`` (embedded) or
-    ``listener-edit-debug``; what reads its texts: ``listener-text`` (embedded).
+    (embedded), ``listener-fast`` (embedded, made from the former) or ``listener-debug``; what rewrites its
+    joins: ``listener-edit`` (embedded) or ``listener-edit-debug``; what reads its texts: ``listener-text``
+    (embedded).
 
     The output folder gets ``checkpoints/`` (with ``last.ckpt``), ``logs/`` (CSV and TensorBoard, one version
     per run), ``samples/`` (contact sheets, and videos of listeners) and ``model/`` (the exported model).

@@ -56,7 +56,7 @@ WINDOWS = (1, 2, 4, 8, 16, 48)
 HISTORIES = (0, 1, 3, 8, 16)
 """Latent frames before a chunk that are scored together with it."""
 CHANGES = 2.0
-"""Weight of changes from frame to frame against places, in scores."""
+"""Weight of changes from frame to frame, and of changes of these, against places, in scores."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Clean latents (B, F, P, D) of noisy ones at a noise level."""
@@ -391,7 +391,8 @@ def energy_score(a: Tensor, b: Tensor, truth: Tensor, importance: Tensor) -> Ten
     def apart(one: Tensor, other: Tensor) -> Tensor:
         error = by_frame(one - other)
         total = torch.zeros((), device=error.device)
-        for weight, part in ((1.0, error), (CHANGES, error.diff(dim=2))):
+        change = error.diff(dim=2)
+        for weight, part in ((1.0, error), (CHANGES, change), (CHANGES, change.diff(dim=2))):
             squares = (part.square() * importance).mean((2, 4))  # (B, N, P)
             total = total + weight * (root(squares).mean() + root(squares.mean(2)).mean())
         return total
