@@ -12,13 +12,14 @@ import json
 import logging
 import os
 import shutil
+import time
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ _FILE_LIST = "files.json"
 _Source = Path | zipfile.Path
 """A folder, or an archive that is read without unpacking it."""
 
+_FRESH = 5.0  # seconds in which a file may change again without its time telling
 _UNPACKED_LIMIT = 2_000_000_000
 """Bytes that an archive may hold when unpacked: a few times what the meshes of the ICT face model need."""
 
@@ -203,7 +205,7 @@ def resolve(name: str) -> Weights:
         found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
         if not any(path.suffix == ".safetensors" for path in found):
             raise WeightsError(f"{folder}: holds no .safetensors file; give the folder of a saved model")
-        return Weights(folder, {path.relative_to(folder).as_posix(): sha256(path) for path in found})
+        return Weights(folder, {path.relative_to(folder).as_posix(): _digest(path) for path in found})
     model = models[name]
     problems = _problems(model)
     if problems:
@@ -447,7 +449,20 @@ def _file_problem(folder: Path, file: WeightFile) -> str | None:
     size = path.stat().st_size
     if size != file.size:
         return f"{path} has {size} bytes instead of {file.size}"
-    return None if sha256(path) == file.sha256 else f"{path} has the wrong SHA-256"
+    return None if _digest(path) == file.sha256 else f"{path} has the wrong SHA-256"
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file of weights; of one that has rested for a while, computed once in this process."""
+    status = path.stat()
+    if time.time() - status.st_mtime < _FRESH:
+        return sha256(path)
+    return _rested_digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _rested_digest(path: Path, size: int, changed: int, inode: int) -> str:
+    return sha256(path)
 
 
 def _make_folder(folder: Path) -> None:

@@ -170,7 +170,8 @@ class LocalExecutor:
             again.append((slot.job, slot.tries))
             return
         job = slot.job
-        told = f"its worker process died {slot.tries} times ({ended})"
+        times = "twice" if slot.tries == 2 else f"{slot.tries} times"
+        told = f"its worker process died {times} ({ended})"
         yield Outcome(
             job.name, job.row, job.kind, "failed", error=told, worker=slot.name, attempts=slot.tries
         )

@@ -290,6 +290,7 @@ class _Run:
         try:
             for outcome in self.new:
                 self._note(outcome)
+            self._event()
             if self.todo:
                 with ExitStack() as stack:
                     settings = WorkerSettings(self.state.place.address, self.state.work, check=self.check)
@@ -297,7 +298,6 @@ class _Run:
                     self._workers = executor.workers
                     stack.enter_context(self._beating(executor))
                     stack.enter_context(self._interruptible(executor))
-                    self._event()
                     for outcome in executor.run(list(self.todo.values()), self._worker_event):
                         self._take(outcome, executor)
         except BaseException as error:

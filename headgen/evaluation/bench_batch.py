@@ -32,11 +32,13 @@ from headgen.faces.tracker import MediaPipeTracker
 from headgen.media import VideoWriter, read_image, write_image
 from headgen.media.provenance import sha256
 
-__all__ = ["BatchFigures", "bench", "killed_run", "leftovers_of", "make_batch", "results_of"]
+__all__ = ["BatchFigures", "bench", "kill_runs", "leftovers_of", "make_batch", "results_of"]
 
 SIDE, FRAMES = 96, 3
 """Pixels of the pictures and of the videos, and frames of a video."""
 PICTURES, VIDEOS = 5, 4
+TIMED = 40
+"""Jobs by which speed is measured, at most."""
 _LOOK = 0.02  # seconds between two looks at a log that grows
 
 BROKEN: tuple[dict[str, str], ...] = (
@@ -72,7 +74,7 @@ class BatchFigures:
     rates: dict[str, float]
     """Jobs a second by number of workers, once all have begun."""
     overhead: dict[str, float]
-    """Milliseconds a job takes of a worker's time beside the command, by what they go to."""
+    """Milliseconds a job takes of a worker's time with that many workers, by what they go to."""
 
 
 def bench(
@@ -96,7 +98,8 @@ def bench(
         place = folder or Path(own)
         manifest = make_batch(place / "inputs", jobs)
         calm = run_batch(manifest, place / "calm", workers=workers)
-        killed_run(manifest, place / "killed", workers, kills, random.Random(seed))
+        kill_runs(manifest, place / "killed", workers, kills, random.Random(seed))
+        run_batch(manifest, place / "killed", workers=workers)
         expected, found = results_of(place / "calm"), results_of(place / "killed")
         rows = Log(place / "killed/.headgen/log.jsonl").read()
         done = [row["name"] for row in rows if row["status"] == "done"]
@@ -104,6 +107,7 @@ def bench(
         if found != expected or leftovers:
             raise HeadgenError(f"after {kills} kills there are other results, or leftovers: {leftovers}")
         rates, overhead = {}, {}
+        manifest = make_batch(place / "inputs-speed", min(jobs, TIMED), ())
         for count in sorted({1, workers}):
             rates[str(count)], overhead = _speed(manifest, place / f"speed-{count}", count)
         return BatchFigures(
@@ -174,8 +178,8 @@ def _shifted(picture: np.ndarray, pixels: float) -> np.ndarray:
     )
 
 
-def killed_run(manifest: Path, output: Path, workers: int, kills: int, moments: random.Random) -> None:
-    """Runs ``headgen batch`` in a process of its own, kills that several times, and lets it come to its end.
+def kill_runs(manifest: Path, output: Path, workers: int, kills: int, moments: random.Random) -> None:
+    """Runs ``headgen batch`` in a process of its own and kills it, several times.
 
     Args:
         manifest: of the batch.
@@ -196,7 +200,6 @@ def killed_run(manifest: Path, output: Path, workers: int, kills: int, moments: 
         time.sleep(moments.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _ended(log: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -95,6 +96,11 @@ def sha256(path: str | Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that have a part in the result."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

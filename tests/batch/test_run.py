@@ -14,6 +14,7 @@ import signal
 
 import pytest
 
+from headgen.batch import local
 from headgen.batch.command import batch, status
 from headgen.batch.job import Job
 from headgen.batch.metrics import BatchMetrics
@@ -23,7 +24,7 @@ from headgen.batch.state import State, read_status
 from headgen.batch.telling import JsonLines
 from headgen.batch.worker import Outcome, Worker, WorkerSettings
 from headgen.errors import HeadgenError, InputError
-from headgen.evaluation.bench_batch import BROKEN, killed_run, leftovers_of, make_batch, results_of
+from headgen.evaluation.bench_batch import BROKEN, kill_runs, leftovers_of, make_batch, results_of
 from headgen.media.provenance import sha256
 from headgen.progress import Cancelled
 
@@ -268,33 +269,45 @@ def test_ctrl_c_lets_the_current_job_end(table, run, tmp_path):
     assert run(table({"name": "a"}, {"name": "b"}))[1] == ([] if report.tally.done == 2 else ["b"])
 
 
-def test_a_job_that_kills_its_workers_fails_alone(table, tmp_path):
-    """Its worker is replaced twice; the next job finds a new one."""
-
-    def kill(event):
-        worker = getattr(event, "worker", None)
-        if worker is not None and worker.job == "deadly":
-            for child in multiprocessing.active_children():
+def kill_worker(event):
+    """Kills whoever is at the deadly job."""
+    worker = getattr(event, "worker", None)
+    if worker is not None and worker.job == "deadly":
+        for child in multiprocessing.active_children():
+            if child.name == f"headgen-worker-{worker.worker}":
                 child.kill()
 
-    manifest = table({"name": "deadly"}, {"name": "next"})
-    report = run_batch(manifest, tmp_path / "out", workers=1, progress=kill)
-    assert report.tally.done == 1 and set(results_of(tmp_path / "out")) == {"next.mp4"}
-    assert "died 2 times (SIGKILL: as a rule memory ran out" in report.failures[0].error
-    assert report.failures[0].identity and not leftovers_of(tmp_path / "out", {"next.mp4": ""})
-    assert not run_batch(manifest, tmp_path / "out", workers=1).made  # it is not tried in every run
+
+def test_a_job_that_kills_its_worker_fails_alone(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_TRIES", 1)
+    manifest = table({"name": "deadly"})
+    report = run_batch(manifest, tmp_path / "out", workers=1, progress=kill_worker)
+    assert "died 1 times (SIGKILL: as a rule memory ran out" in report.failures[0].error
+    assert report.failures[0].identity and not leftovers_of(tmp_path / "out", {})
+    report = run_batch(manifest, tmp_path / "out", workers=1)
+    assert report.tally.failed == 1 and not report.made  # it is not tried in every run
 
 
-def test_a_killed_run_comes_to_the_same_end(tmp_path):
-    """Twenty jobs on two worker processes, four of them broken, killed with SIGKILL on the way."""
-    manifest = make_batch(tmp_path / "inputs", 20, BROKEN[2:10:2])
-    figures = tmp_path / "figures.prom"
-    with pytest.raises(HeadgenError, match=r"16 of 20 jobs are done .* 4 failed, 0 to do"):
-        batch(str(manifest), str(tmp_path / "calm"), workers=2, metrics=str(figures))
-    assert 'headgen_batch_jobs{state="done"} 16' in figures.read_text()
-    killed_run(manifest, tmp_path / "killed", 2, 1, random.Random(1))
-    results = results_of(tmp_path / "killed")
-    assert len(results) == 16 and results == results_of(tmp_path / "calm")
-    assert not leftovers_of(tmp_path / "killed", results)
-    assert len(rows_of(tmp_path / "killed")) == 20
-    assert "finished" in status(str(tmp_path / "killed"))
+def test_a_killed_run_comes_to_the_same_end(run, tmp_path):
+    """Twenty jobs, four of them broken: first the run is killed with SIGKILL, and then one of its workers."""
+    manifest, killed = make_batch(tmp_path / "inputs", 20, BROKEN[2:10:2]), tmp_path / "killed"
+    manifest.write_text(manifest.read_text().replace("job-0015", "deadly"))
+    run(manifest)
+    expected = results_of(tmp_path / "out")
+    kill_runs(manifest, killed, 2, 1, random.Random(1))
+    assert status(str(killed)).splitlines()[0].endswith(": killed")
+    once = []
+
+    def kill_once(event):
+        worker = getattr(event, "worker", None)
+        if worker is not None and worker.job == "deadly" and not once:
+            once.append(kill_worker(event))
+
+    report = run_batch(manifest, killed, workers=2, progress=kill_once)
+    assert once and report.tally.done == len(expected) == 16
+    assert results_of(killed) == expected and not leftovers_of(killed, expected)
+    assert rows_of(killed)["deadly"]["attempts"] == "2" and len(rows_of(killed)) == 20
+    with pytest.raises(HeadgenError, match=r"16 of 20 jobs are done \(0 of them now.* 4 failed, 0 to do"):
+        batch(str(manifest), str(killed), workers=2, metrics=str(tmp_path / "figures.prom"))
+    assert 'headgen_batch_jobs{state="done"} 16' in (tmp_path / "figures.prom").read_text()
+    assert "finished" in status(str(killed))
