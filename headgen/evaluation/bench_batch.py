@@ -106,7 +106,8 @@ def bench(
         leftovers = leftovers_of(place / "killed", found)
         if found != expected or leftovers:
             raise HeadgenError(f"after {kills} kills there are other results, or leftovers: {leftovers}")
-        rates, overhead = {}, {}
+        rates: dict[str, float] = {}
+        overhead: dict[str, float] = {}
         manifest = make_batch(place / "inputs-speed", min(jobs, TIMED), ())
         for count in sorted({1, workers}):
             rates[str(count)], overhead = _speed(manifest, place / f"speed-{count}", count)
