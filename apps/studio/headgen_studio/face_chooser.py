@@ -30,6 +30,8 @@ class FaceChooser:
 
     def __init__(self, studio: Studio, label: str) -> None:
         self.studio = studio
+        self.wanted = gr.State(1)
+        """Face to begin with, of a photograph that comes from the history."""
         self.problem = gr.HTML(visible=False)
         with gr.Column(visible=False) as self.group:
             gr.HTML(f'<div class="hint">{html.escape(label)}</div>', elem_classes="tight")
@@ -45,26 +47,26 @@ class FaceChooser:
         """
 
         @in_words
-        def look(value: Any) -> list[Any]:
+        def look(value: Any, wanted: int) -> list[Any]:
+            hidden = [gr.Column(visible=False), None, gr.Radio(value=1, visible=False), 1]
             path = first(value)
             if path is None:
-                return [
-                    gr.HTML(visible=False),
-                    gr.Column(visible=False),
-                    None,
-                    gr.Radio(value=1, visible=False),
-                ]
+                return [gr.HTML(visible=False), *hidden]
             try:
                 check_picture(Path(path), self.studio.limits)
-                image, squares = self._faces(path, 1)
+                _, squares = self._faces(path, 1)
+                face = min(wanted, len(squares))
+                image, _ = self._faces(path, face)
             except InputError as error:
                 text = html.escape(str(error).replace(path, Path(path).name))
-                problem = gr.HTML(f'<div class="line failed" role="alert">{text}</div>', visible=True)
-                return [problem, gr.Column(visible=False), None, gr.Radio(value=1, visible=False)]
+                return [
+                    gr.HTML(f'<div class="line failed" role="alert">{text}</div>', visible=True),
+                    *hidden,
+                ]
             names = ["1, the largest", *map(str, range(2, len(squares) + 1))]
             choices = list(zip(names, range(1, len(squares) + 1), strict=True))
-            chooser = gr.Radio(choices=choices, value=1, visible=len(squares) > 1)
-            return [gr.HTML(visible=False), gr.Column(visible=True), image, chooser]
+            chooser = gr.Radio(choices=choices, value=face, visible=len(squares) > 1)
+            return [gr.HTML(visible=False), gr.Column(visible=True), image, chooser, 1]
 
         @in_words
         def mark(value: Any, face: int) -> Any:
@@ -83,15 +85,15 @@ class FaceChooser:
                     middles[k] = abs(x - (left + right) / 2) + abs(y - (top + bottom) / 2)
             return min(middles, key=lambda k: middles[k]) if middles else gr.skip()
 
-        self._look, self._component = look, component
-        self._shown = [self.problem, self.group, self.marked, self.face]
-        component.change(look, component, self._shown, **QUIET)
+        self._look, self._given = look, [component, self.wanted]
+        self._shown = [self.problem, self.group, self.marked, self.face, self.wanted]
+        component.change(look, self._given, self._shown, **QUIET)
         self.face.change(mark, [component, self.face], self.marked, **QUIET)
         self.marked.select(pick, component, self.face, **QUIET)
 
     def after(self, event: Any) -> Any:
         """Looks again after an event that has put photographs there: a gallery does not tell of it."""
-        return event.then(self._look, self._component, self._shown, **QUIET)
+        return event.then(self._look, self._given, self._shown, **QUIET)
 
     def _faces(self, path: str, face: int) -> Any:
         return self.studio.live.call(

@@ -191,13 +191,14 @@ def build(studio: Studio, page: Page) -> None:
             "sound" if heard else "video",
             None if heard else speaker,
             speaker if heard else None,
+            job.options.get("face", 1),
             photograph,
             job.options.get("text") or "",
             *(_given(job.options.get(key, component.value), component) for key, component in options.items()),
         ]
 
-    given = [kind, film, voice, portrait, text, *options.values()]
-    page.loaders["listen"] = Loader("listen", given, values_of, chooser.after)
+    given = [kind, film, voice, chooser.wanted, portrait, text, *options.values()]
+    page.loaders["listen"] = Loader("listen", given, values_of)
     panel.follow(
         page, [result, again, *(part for take in parts for part in take)], show, page.loaders["listen"]
     )

@@ -198,6 +198,7 @@ def build(studio: Studio, page: Page) -> None:
         motion = film.suffix == MOTION_SUFFIX
         return [
             [studio.link(path, person) for path in inputs["source"]],
+            job.options.get("face", 1),
             None if motion else studio.link(film, person),
             film.stem if motion and film.stem in studio.motions(person) else None,
             *(job.options.get(key, component.value) for key, component in options.items()),
@@ -207,7 +208,7 @@ def build(studio: Studio, page: Page) -> None:
         """The photographs' face and the preview, after other tabs or an example have put them there."""
         return chooser.after(event).then(_with_request(draw), seen, shown, **QUIET)
 
-    given = [source, driving, saved, *options.values()]
+    given = [source, chooser.wanted, driving, saved, *options.values()]
     page.loaders["reenact"] = Loader("reenact", given, values_of, after)
     page.sources_given = after
 
