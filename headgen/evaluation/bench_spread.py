@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -41,12 +42,14 @@ class SpreadReport:
         lines = [
             f"a listener of {facts['minutes']:g} minutes on {facts['cores']} cores; load before: "
             f"{facts['busy']:.1f}, on an idle machine 0",
-            f"{'how':<18}{'s':>8}{'x real time':>13}{'MB program':>12}{'MB worker':>11}{'MB all':>9}  same",
+            f"{'how':<18}{'s':>8}{'core s':>8}{'x real time':>13}{'MB program':>12}{'MB worker':>11}"
+            f"{'MB all':>9}  same",
         ]
         for name, run in facts["runs"].items():
             lines.append(
-                f"{name:<18}{run['seconds']:8.1f}{run['speed']:13.2f}{run['program']:12.0f}"
-                f"{run['worker']:11.0f}{run['sum']:9.0f}  {'yes' if run['same'] else 'NO'}"
+                f"{name:<18}{run['seconds']:8.1f}{run['core_seconds']:8.1f}{run['speed']:13.2f}"
+                f"{run['program']:12.0f}{run['worker']:11.0f}{run['sum']:9.0f}  "
+                f"{'yes' if run['same'] else 'NO'}"
             )
         return "\n".join(lines)
 
@@ -85,7 +88,8 @@ def bench(
         progress: told of each run.
 
     Returns:
-        Seconds, times real time, megabytes (2**20 bytes), and whether the bytes are those of one process.
+        Seconds, seconds of cores (which other programs hardly change), times real time, megabytes (2**20
+        bytes), and whether the bytes are those of one process.
 
     Raises:
         InputError: a file that cannot be used, or no Linux.
@@ -144,20 +148,22 @@ def _repeat(source: Path, target: Path, minutes: float) -> None:
 
 
 def _measured(words: list[str]) -> dict[str, Any]:
-    """Seconds of a command and megabytes of its processes."""
+    """Seconds of a command, and of cores and megabytes of its processes."""
     begun = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "headgen", *words], stdout=subprocess.DEVNULL, stderr=said
         )
         largest: dict[int, float] = {}
+        worked: dict[int, float] = {}
         together = 0.0
         try:
             while process.poll() is None:
-                now = {one: _megabytes(one) for one in _family(process.pid)}
-                for one, (peak, _) in now.items():
+                now = {one: _used(one) for one in _family(process.pid)}
+                for one, (peak, _, spent) in now.items():
                     largest[one] = max(peak, largest.get(one, 0))
-                together = max(together, sum(present for _, present in now.values()))
+                    worked[one] = max(spent, worked.get(one, 0))
+                together = max(together, sum(present for _, present, _ in now.values()))
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK)
         finally:
@@ -169,7 +175,8 @@ def _measured(words: list[str]) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     program = largest.pop(process.pid)
     return {
-        "seconds": seconds, "program": program, "worker": max(largest.values(), default=0), "sum": together,
+        "seconds": seconds, "core_seconds": sum(worked.values()), "program": program,
+        "worker": max(largest.values(), default=0), "sum": together,
     }  # fmt: skip
 
 
@@ -183,14 +190,13 @@ def _family(root: int) -> list[int]:
     return found
 
 
-def _megabytes(process: int) -> tuple[float, float]:
-    """Most and present resident memory of a process; zero once it has ended."""
+def _used(process: int) -> tuple[float, float, float]:
+    """Most and present resident megabytes of a process, and seconds of a core; zero once it has ended."""
+    folder = Path(f"/proc/{process}")
     try:
-        lines = dict(
-            line.split(":", 1)
-            for line in Path(f"/proc/{process}/status").read_text().splitlines()
-            if ":" in line
-        )
-        return tuple(int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))  # type: ignore[return-value]
+        lines = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        peak, present = (int(lines[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))
+        ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return peak, present, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
     except (OSError, KeyError):
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
