@@ -36,7 +36,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 _NEEDS = {
     "headgen reenact": ("fsrt-small",),
-    "headgen listen": ("listener-small", "listener-fast", "listener-edit", "fsrt-small"),
+    "headgen listen": ("listener-small", "listener-edit", "fsrt-small"),
 }
 """Models that a command takes by default."""
 
