@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from headgen.batch.job import Job
+from headgen.batch.job import Job, verb
 from headgen.batch.quality import Quality, quality
 from headgen.batch.storage import Place, Stage, Stamp, stamp
 from headgen.errors import HeadgenError, InputError
@@ -184,6 +184,7 @@ class Worker:
         Raises:
             Cancelled: by the callback; nothing is left.
         """
+        verb(job.kind)  # is imported once, which is none of the job's time
         clock, begun = time.perf_counter(), datetime.now(UTC).isoformat(timespec="milliseconds")
         told: dict[str, Any] = {"worker": self.name, "begun": begun}
         desk = self.folder / "desk"
