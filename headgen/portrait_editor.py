@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -211,7 +210,7 @@ class OpenPortrait:
         pose = mesh.fit_pose(portrait.landmarks)
         unit = float(np.linalg.norm(pose.frontal[33] - pose.frontal[263]))
         self._gap = mesh.opening(pose.frontal, mesh.LIP_PAIRS[:3]) / unit
-        self._encoded: tuple[object, ...] | None = None
+        self._encoded: tuple[NDArray[np.uint8], NDArray[np.float64]] | None = None
 
     def render(self, edit: PortraitEdit) -> NDArray[np.uint8]:
         """The portrait as the edit wants it.
@@ -222,13 +221,13 @@ class OpenPortrait:
         photograph = self.portrait.image
         if edit.strength < _FINE:
             return photograph.copy()
-        near, carry = self._framing.part(self._target(edit, self.portrait.landmarks))
+        near, _ = self._framing.part(self._target(edit, self.portrait.landmarks))
         image, landmarks = self._irises.look(edit.gaze_x, edit.gaze_y, near)
         # Irises at their new place are encoded, or the network would draw them where they were.
-        key = (edit.gaze_x, edit.gaze_y, *(_lids(near) if self._irises.count else ()))
-        if key != self._encoded:
+        before = self._encoded
+        if before is None or not (np.array_equal(before[0], image) and np.array_equal(before[1], landmarks)):
             self._engine.prepare([image], [landmarks])
-            self._encoded = key
+            self._encoded = image, landmarks
         near, carry = self._framing.part(self._target(edit, landmarks))
         drawn = self._engine.place(self._engine.render([near])[0])
         self._shade_mouth(drawn, near)
@@ -287,13 +286,6 @@ class OpenPortrait:
         if share >= 1:
             return frame
         return cv2.addWeighted(frame, share, self.portrait.image, 1 - share, 0)
-
-
-def _lids(points: NDArray) -> Iterator[float]:
-    """How far the eyes are open, in hundredths of their width."""
-    for contour, _, pairs in mesh.EYES:
-        width = float(np.linalg.norm(points[contour[0], :2] - points[contour[8], :2]))
-        yield round(mesh.opening(points[:, :2], pairs) / max(width, 1e-6), 2)
 
 
 class PortraitEditor:

@@ -27,6 +27,7 @@ _WHITE = 1.2  # radii from which on the white is free of the iris
 _PAD = 0.2  # of an eye's width, around the eye
 _RINGS = 12  # steps of radius in which an iris' mean colour is known
 _SQUEEZE = (0.3, 1.7)  # limits of what lids that close do to the iris' height
+_STEP = 0.05  # of that; in finer steps the picture would change with every breath
 
 
 @dataclass(frozen=True)
@@ -217,5 +218,5 @@ def _squeeze(source: NDArray, target: NDArray, eye: _Eye) -> tuple[float, float]
         return np.array([-lids[3:6].mean(), lids[11:14].mean()]) / width
 
     before, after = np.maximum(heights(source), 0.02), np.maximum(heights(target), 0.0)
-    up, down = np.clip(after / before, *_SQUEEZE)
+    up, down = np.clip(np.round(after / before / _STEP) * _STEP, *_SQUEEZE)
     return float(up), float(down)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgen.errors import InputError
 from headgen.progress import ProgressCallback, ProgressEvent
+from headgen_studio.tasks import THUMBNAIL
 
 if TYPE_CHECKING:
     from headgen.batch.worker import Outcome
@@ -226,6 +227,9 @@ def run(folder: Path, inputs: Any, options: dict[str, Any], progress: ProgressCa
     table = (batch.results / RESULTS).read_text(encoding="utf-8")
     for place in (batch.folder, folder):
         (place / RESULTS).write_text(_shortened(table, batch.folder), encoding="utf-8")
+    small = next((p for one in batch.outcomes() if (p := batch.thumbnail(one.name)).exists()), None)
+    if small is not None:
+        shutil.copyfile(small, folder / THUMBNAIL)  # what the history shows
     return [RESULTS]
 
 
