@@ -19,7 +19,11 @@ GAP = 4  # pixels between the pictures
 
 
 def contact_sheet(
-    rows: Sequence[Path | NDArray[np.uint8]], *, moments: int = 8, cell: int = 256
+    rows: Sequence[Path | NDArray[np.uint8]],
+    *,
+    faces: Sequence[int] | None = None,
+    moments: int = 8,
+    cell: int = 256,
 ) -> NDArray[np.uint8]:
     """A row for each video or photograph, a column for each moment, evenly spread over the first video.
 
@@ -29,6 +33,7 @@ def contact_sheet(
     Args:
         rows: videos by their paths, photographs as (H, W, 3) uint8. Videos that have fewer frames end with
             their last one.
+        faces: which face of each row, 1 is the largest; all the largest by default.
         moments: columns.
         cell: side of a picture in pixels.
 
@@ -43,8 +48,9 @@ def contact_sheet(
     with MediaPipeTracker() as tracker:
         for r, row in enumerate(rows):
             pictures = _at(row, wanted) if isinstance(row, Path) else [row] * moments
-            track = tracker.track(np.ascontiguousarray(pictures[0]), still=True)
-            crop = None if track is None else portrait_crop(track.landmarks)
+            found = tracker.faces(np.ascontiguousarray(pictures[0]))
+            chosen = min(faces[r] if faces else 1, len(found))
+            crop = portrait_crop(found[chosen - 1].landmarks) if found else None
             for c, picture in enumerate(pictures):
                 shown = _fitted(picture, cell) if crop is None else crop.take(picture, cell)
                 sheet[r * step : r * step + cell, c * step : c * step + cell] = shown

@@ -35,7 +35,10 @@ def reenact(folder: Path, inputs: Inputs, options: dict[str, Any], progress: Pro
     sources, driving = inputs["source"], inputs["driving"][0]
     done = headgen.reenact(sources, driving, folder / "reenact.mp4", **options, progress=progress)
     drivers = [] if driving.suffix == MOTION_SUFFIX else [driving]
-    _summary(folder, [read_image(sources[0]), *drivers, done.output], progress)
+    face = options.get("face", 1)
+    shown = face if options.get("frame", "full") == "full" and not options.get("compare") else 1
+    rows = [read_image(sources[0]), *drivers, done.output]
+    _summary(folder, rows, progress, [face, *(1 for _ in drivers), shown])
     return [done.output.name]
 
 
@@ -47,17 +50,20 @@ def listen(folder: Path, inputs: Inputs, options: dict[str, Any], progress: Prog
     speaker, portrait = inputs["speaker"][0], inputs["portrait"][0]
     done = headgen.listen(speaker, portrait, folder / "listen.mp4", **options, progress=progress)
     speakers = [speaker] if speaker_info(speaker).has_video else []
-    _summary(folder, [*speakers, *done.outputs], progress)
+    alone = options.get("frame", "full") == "full" and options.get("layout", "single") == "single"
+    face = options.get("face", 1) if alone else 1
+    faces = [*(1 for _ in speakers), *(face for _ in done.outputs)]
+    _summary(folder, [*speakers, *done.outputs], progress, faces)
     return [path.name for path in done.outputs]
 
 
-def _summary(folder: Path, rows: list[Any], progress: ProgressCallback) -> None:
+def _summary(folder: Path, rows: list[Any], progress: ProgressCallback, faces: list[int]) -> None:
     """The contact sheet, and a thumbnail for the history: the middle of the last row."""
     from headgen.faces.contact_sheet import GAP, contact_sheet
     from headgen.media.image import write_image
 
     progress(ProgressEvent("make the contact sheet", 0, 1, "sheets"))
-    sheet = contact_sheet(rows, cell=CELL)
+    sheet = contact_sheet(rows, faces=faces, cell=CELL)
     write_image(folder / SHEET, sheet)
     middle = 4 * (CELL + GAP)
     write_image(folder / THUMBNAIL, sheet[-CELL:, middle : middle + CELL])
