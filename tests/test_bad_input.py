@@ -383,7 +383,7 @@ def test_unknown_model_lists_the_known(refused, still, driver):
         driver,
         "fsrt-smal",
         "unknown model",
-        "fsrt-small, listener-small, listener-edit, listener-text, fsrt-vox256",
+        "fsrt-small, listener-small, listener-fast, listener-edit, listener-text, fsrt-vox256",
         more=["--model", "fsrt-smal"],
     )
 
