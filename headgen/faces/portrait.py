@@ -67,7 +67,8 @@ def read_portrait(path: Path, tracker: FaceTracker, max_size: int, face: int = 1
     track = largest if face == 1 else tracker.faces(image)[face - 1]
     if face == 1 and track.n_faces > 1:
         logger.warning(
-            "%s: %d faces were found, the largest is used; ask for face 2, or crop the picture, to choose another",
+            "%s: %d faces were found, the largest is used; ask for face 2, or crop the picture, "
+            "to choose another",
             path,
             track.n_faces,
         )
