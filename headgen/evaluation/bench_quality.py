@@ -31,7 +31,7 @@ from headgen.media import VideoReader, read_image, write_image
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.reenact import FrameMode, reenact
 
-__all__ = ["PICTURES", "VIDEOS", "bench", "files_of", "score"]
+__all__ = ["PICTURES", "VIDEOS", "bench", "check_names", "files_of", "made_folder", "score"]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 """Endings that a folder of portraits is searched for."""
@@ -92,12 +92,12 @@ def bench(
     else:
         pictures = files_of(Path(portraits), PICTURES, "picture")
         jobs = [(p, video, f"{p.stem}_{video.stem}.mp4") for p in pictures for video in videos]
-    _check_names([name for *_, name in jobs])
+    check_names([name for *_, name in jobs])
 
     pairs: list[dict[str, Any]] = []
     followed: dict[Path, dict[int, Landmarks | None]] = {}
     with MediaPipeTracker() as tracker, tempfile.TemporaryDirectory() as passing:
-        folder = Path(passing) if keep is None else _made(Path(keep))
+        folder = Path(passing) if keep is None else made_folder(Path(keep))
         for source, driving, name in jobs:
             picture = _first_frame(source, Path(passing)) if self_reenact else source
             face = _face(source, read_image(picture), tracker)
@@ -244,13 +244,19 @@ def files_of(path: Path, endings: Sequence[str], kind: str) -> list[Path]:
     return found
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
+    """Raises InputError if two outputs would have one name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{twice[0]}: two outputs would have this name; rename a portrait or driving video")
 
 
-def _made(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
+    """The folder, which is made if it does not exist.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from headgen import hub
 from headgen.errors import InputError, check_choices
 from headgen.evaluation.baselines import LISTEN_BASELINES
+from headgen.evaluation.bench_quality import made_folder
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.conversations import Conversation, read_conversations, with_sound
 from headgen.evaluation.evaluate_reenact import NO_MODEL, WORST, Summary
@@ -117,8 +118,7 @@ def evaluate_listen(
     names |= {name: f"videos in {folder.name}" for name, folder in others.items()}
     if not names:
         raise InputError("nothing to evaluate: give a --model, or --systems NAME=FOLDER")
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    output = made_folder(Path(output))
     facts: dict[str, Any] = {
         "layout": layout, "split": split or "all", "clips": clips, "long": long, "steps": steps,
         "tell_attitude": tell_attitude, "seed": seed, "resamples": resamples, "versions": versions(),

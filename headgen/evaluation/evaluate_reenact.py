@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headgen.errors import InputError, check_choices
 from headgen.evaluation.baselines import REENACT_BASELINES, LandmarkWarp
-from headgen.evaluation.bench_quality import PICTURES, VIDEOS, files_of
+from headgen.evaluation.bench_quality import PICTURES, VIDEOS, check_names, files_of, made_folder
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.face_texture import Face
 from headgen.evaluation.face_trace import (
@@ -164,8 +164,8 @@ def evaluate_reenact(
     others = named_folders(systems or [], {**ours, **REENACT_BASELINES})
     if not ours and not others:
         raise InputError("nothing to evaluate: give a --model, or --systems NAME=FOLDER")
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    check_names([f"{p.stem}_{v.stem}.mp4" for p in pictures for v in videos] or [v.stem for v in videos])
+    output = made_folder(Path(output))
     judges = Judges.load(lpips, lpips_backbone, inception, i3d, identity, device)
     sources: list[Path | None] = [*pictures] or [None]
     jobs = [(video, picture) for video in videos for picture in sources]

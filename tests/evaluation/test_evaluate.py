@@ -215,6 +215,12 @@ def test_what_is_missing_is_said_before_the_work(driven, tmp_path):
         evaluate_reenact(
             drivings, tmp_path, protocol="self", systems=[f"x={driven / 'drivings'}"], naming="{driving}-x"
         )
+    for name in ("a.png", "a.jpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="a_clip.mp4: two outputs would have this name; rename"):
+        evaluate_reenact(drivings, tmp_path / "report", portraits=tmp_path)
+    with pytest.raises(InputError, match="a.png: the folder cannot be made"):
+        evaluate_reenact(drivings, tmp_path / "a.png", protocol="self")
     with pytest.raises(InputError, match="protocol='both' is unknown"):
         evaluate_reenact(drivings, tmp_path, protocol="both")
 
