@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "headgen"
 
 # Each part may import itself and these:
-# media <- faces <- (nn <-) fsrt <- listener <- scheduler <- reenact, listen <- cli.
+# media <- faces <- (nn <-) fsrt <- listener <- scheduler <- reenact, listen <- batch <- cli, apps.
 ALLOWED = {
     "errors": set(),
     "progress": set(),
@@ -40,6 +40,11 @@ ALLOWED = {
         *("listener_request", "stream"),
     },
     "join": {"errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"},
+    "portrait_editor": {"errors", "media", "faces", "nn", "fsrt", "hub"},
+    "batch": {
+        *("errors", "progress", "media", "faces", "nn", "hub", "scheduler", "listener"),
+        *("listen", "listener_request"),
+    },
     "serve": {"errors", "faces", "listener", "listener_request", "stream"},
     "listening": {"errors", "progress", "media", "faces", "listener", "synth"},
     "training": {
@@ -48,7 +53,8 @@ ALLOWED = {
     },
     "evaluation": {
         *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"),
-        *("reenact", "listen", "listener_request", "listening", "stream", "synth"),
+        *("reenact", "listen", "listener_request", "listening", "stream", "synth", "portrait_editor"),
+        "batch",
     },
     "doctor": {"errors", "hub", "nn"},
 }
@@ -90,6 +96,11 @@ def test_imports_run_one_way(part):
             if name.startswith("headgen."):
                 other = name.split(".")[1]
                 assert other == part or other in ALLOWED[part], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_nothing_imports_the_apps():
+    for path in PACKAGE.rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "headgen_studio"], path
 
 
 def test_every_part_has_a_rule():
