@@ -86,12 +86,7 @@ def _shoot(view: Page, folder: Path) -> None:
     view.locator("#listen-result").scroll_into_view_if_needed()
     _save(view, "listen-result")
 
-    _tab(view, "Edit")
-    _give(view, "edit-portrait", astronaut)
-    view.locator("#edited img").wait_for()
-    for name, value in (("yaw", 12), ("gaze_x", -22), ("smile", -0.6), ("brows", 0.8)):
-        _slide(view, name, value)
-    _save(view, "edit")
+    _edit(view, astronaut)
 
     _tab(view, "Batch")
     manifest = folder / "many.csv"
@@ -120,6 +115,16 @@ def _shoot(view: Page, folder: Path) -> None:
     _save(view, "history")
 
 
+def _edit(view: Page, portrait: str) -> None:
+    _tab(view, "Edit")
+    _give(view, "edit-portrait", portrait)
+    view.locator("#edited img").wait_for()
+    for name, value in (("yaw", 12), ("gaze_x", -22), ("smile", -0.6), ("brows", 0.8)):
+        _slide(view, name, value)
+    view.evaluate("scrollTo(0, 0)")
+    _save(view, "edit")
+
+
 def _edited(view: Page, url: str, name: str) -> None:
     """The editor in another layout."""
     view.set_default_timeout(PATIENCE)
@@ -128,6 +133,7 @@ def _edited(view: Page, url: str, name: str) -> None:
     view.get_by_role("button", name="Rendered head").locator("visible=true").click()
     view.locator("#edited img").wait_for()
     _slide(view, "smile", 0.8)
+    view.evaluate("scrollTo(0, 0)")
     _save(view, name)
 
 
