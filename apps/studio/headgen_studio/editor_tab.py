@@ -44,10 +44,7 @@ CSS = """
 .edited img { width: 100%; border-radius: var(--radius-lg); display: block; }
 .edited .took { color: var(--body-text-color-subdued); font-size: var(--text-xs); margin: .3rem 0 0; }
 .edited img { max-height: 68vh; object-fit: contain; object-position: left top; }
-@media (min-width: 800px) {
-  .edit-view { position: sticky !important; top: 1rem; align-self: flex-start; }
-  :is(div, main):has(.edit-view) { overflow: visible !important; }
-}
+@media (min-width: 800px) { .edit-view { position: sticky !important; top: 1rem; align-self: flex-start; } }
 @media (max-width: 799px) { .edit-view { order: -1; } .edited img { max-height: 45vh; object-fit: contain; } }
 """
 EMPTY = "Give a photograph of a person, then move the sliders."
@@ -83,11 +80,11 @@ def build(studio: Studio, page: Page) -> None:
         with gr.Column(elem_classes="edit-view"):
             view = gr.HTML(_note(EMPTY), elem_classes="edited", elem_id="edited")
             with gr.Row():
-                reset = gr.Button("Reset", elem_id="edit-reset")
+                reset = gr.Button("Reset", elem_id="edit-reset", min_width=90)
                 ending = gr.Radio(
                     ["png", "jpg", "webp"], value="png", show_label=False, container=False, min_width=240
                 )
-                save = gr.Button("Save the picture", variant="primary", elem_id="edit-save")
+                save = gr.Button("Save", variant="primary", elem_id="edit-save", min_width=90)
             with gr.Row():
                 to_reenact = gr.Button("Make it move", elem_id="edit-to-reenact")
                 to_listen = gr.Button("Let it listen", elem_id="edit-to-listen")

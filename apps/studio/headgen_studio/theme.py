@@ -70,5 +70,9 @@ def theme() -> gr.themes.Base:
 
 CSS = (Path(__file__).parent / "studio.css").read_text(encoding="utf-8")
 """Beyond what a theme can say."""
-HEAD = f"<script>{(Path(__file__).parent / 'studio.js').read_text(encoding='utf-8')}</script>"
-"""Moves the timelines' playheads."""
+HEAD = (
+    f"<script>{(Path(__file__).parent / 'studio.js').read_text(encoding='utf-8')}</script>"
+    "<style>.gradio-container { overflow: clip !important; }</style>"
+)
+"""Moves the timelines' playheads; and lets what is to stay in sight do so, which Gradio's own style, out of
+reach of `CSS`, prevents."""
