@@ -10,7 +10,7 @@ from typing import Any
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.evaluate_listen import evaluate_listen
 from headgen.evaluation.evaluate_reenact import evaluate_reenact
-from headgen.evaluation.report_page import ARROWS
+from headgen.evaluation.report_page import ARROWS, LEAST_SHOWN
 from headgen.evaluation.results import Results
 from headgen.media.output import check_output, replacing
 from headgen.progress import ProgressCallback
@@ -127,6 +127,8 @@ def _section(results: Results) -> list[str]:
 
 
 def _number(value: float) -> str:
+    if abs(value) < LEAST_SHOWN:
+        return "0"
     return f"{value:.3g}" if math.isfinite(value) else ""
 
 

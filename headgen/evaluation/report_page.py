@@ -25,6 +25,8 @@ QUALITY = 60
 LABEL = 16
 """Height of the line that names a column, in pixels."""
 PLOT_WIDTH, ROW = 460, 18
+LEAST_SHOWN = 1e-9
+"""Of figures: what is less is rounding."""
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "truth": "→true"}
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1180px;padding:0 1em;color:#222;
@@ -96,7 +98,7 @@ def beside(columns: Mapping[str, Sequence[NDArray[np.uint8]]]) -> bytes:
 def _number(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "-∞" if value < 0 else ""
-    if value == 0:
+    if abs(value) < LEAST_SHOWN:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(digits, 4)}f}"
