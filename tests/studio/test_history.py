@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("gradio", reason="the studio extra is not installed")
@@ -107,5 +109,23 @@ def test_results_are_their_owners_and_links_end_with_them(tmp_path, clip):
         studio.delete(job.key, ann)
         assert not job.folder.exists()
         assert not list(studio.cache.glob("*/out.mp4"))
+    finally:
+        studio.close()
+
+
+def test_a_link_follows_a_file_that_was_made_anew_and_ends_with_it(tmp_path):
+    studio = Studio(tmp_path / "studio")
+    try:
+        ann, path = Person("ann", "1"), tmp_path / "results.zip"
+        path.write_text("one")
+        first = studio.link(path, ann)
+        (tmp_path / "part").write_text("one and two")
+        (tmp_path / "part").replace(path)
+        second = studio.link(path, ann)
+        assert Path(second).read_text() == "one and two" and not Path(first).exists()
+        path.unlink()
+        (tmp_path / "other").write_text("")
+        studio.link(tmp_path / "other", ann)
+        assert not Path(second).exists()  # what was deleted takes no room any more
     finally:
         studio.close()

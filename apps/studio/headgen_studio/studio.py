@@ -118,15 +118,21 @@ class Studio:
         """
         with self._lock:
             place = self._links.get((person, path))
-            if place is None or not place.exists():
+            if place is None or not _same(path, place):  # such as results that were packed anew
+                self._unlink_what_is_gone()
                 place = self.cache / secrets.token_hex(16) / path.name
                 place.parent.mkdir()
                 try:
                     os.link(path, place)
                 except OSError:
-                    shutil.copyfile(path, place)
+                    shutil.copy2(path, place)
                 self._links[person, path] = place
         return str(place)
+
+    def _unlink_what_is_gone(self) -> None:
+        """Removes links to files that were deleted or replaced, which keep them on the disk."""
+        for known in [known for known, place in self._links.items() if not _same(known[1], place)]:
+            shutil.rmtree(self._links.pop(known).parent, ignore_errors=True)
 
     def motions(self, person: Person) -> dict[str, Path]:
         """The motions that a person has saved, by name."""
@@ -158,12 +164,10 @@ class Studio:
 
     def delete(self, key: str, person: Person) -> None:
         """Deletes a person's job, its results and the links to them."""
-        job = self.job(key, person)
+        self.job(key, person)  # only their own
         self.jobs.delete(key)
         with self._lock:
-            gone = [known for known in self._links if job.folder in known[1].parents]
-            for known in gone:
-                shutil.rmtree(self._links.pop(known).parent, ignore_errors=True)
+            self._unlink_what_is_gone()
 
     def health(self) -> dict[str, Any]:
         """State of the studio, for whoever watches over it."""
@@ -180,6 +184,15 @@ class Studio:
         self.jobs.close()
         self.live.close()
         shutil.rmtree(self.cache, ignore_errors=True)
+
+
+def _same(path: Path, place: Path) -> bool:
+    """Whether a link, or a copy where there are no links, still stands for a file."""
+    try:
+        file, link = path.stat(), place.stat()
+    except OSError:
+        return False
+    return (file.st_size, file.st_mtime_ns) == (link.st_size, link.st_mtime_ns)
 
 
 def in_words(function: Callable[P, R]) -> Callable[P, R]:
