@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from headgen_studio import editing, live
 from headgen_studio.app import start
 from headgen_studio.studio import Studio
 from headgen_studio.uploads import Limits, check_picture, check_recording, check_video
@@ -122,6 +123,21 @@ def test_limits_are_told_with_what_was_found(tmp_path):
     with pytest.raises(InputError, match=r"^wide\.mp4: has 1280 x 800 pixels; at most 1 million"):
         check_video(wide, LIMITS)
     assert check_video(write_clip(tmp_path / "good.mp4", 25), LIMITS) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("playlist", [False, True])
+def test_previews_look_at_what_they_are_given_as_well(tmp_path, playlist):
+    if playlist:
+        source, driving = png(tmp_path / "small.png", 900, 900), tmp_path / "list.mp4"
+        driving.write_text("#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n")
+        told = r"^list\.mp4: is not a video or recording"
+    else:
+        source = driving = png(tmp_path / "bomb.png", 2_000, 2_000)
+        told = r"^bomb\.png: has 2000 x 2000 pixels; at most 1 million"
+        with pytest.raises(InputError, match=told):
+            editing.preview(source, 1, {}, LIMITS)
+    with pytest.raises(InputError, match=told):
+        live.preview((source,), driving, 0.5, "fsrt-small", 1, 640, "first", "full", {}, LIMITS)
 
 
 # What the server gives and takes

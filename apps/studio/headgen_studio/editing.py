@@ -12,6 +12,7 @@ from PIL import Image
 
 from headgen.portrait_editor import OpenPortrait, PortraitEdit, PortraitEditor
 from headgen.progress import ProgressCallback
+from headgen_studio.uploads import Limits, check_picture
 
 __all__ = ["edit_portrait", "preview"]
 
@@ -25,18 +26,25 @@ _editor: PortraitEditor | None = None
 _table: OrderedDict[tuple[str, int, int], OpenPortrait] = OrderedDict()
 
 
-def preview(portrait: Path, face: int, values: Mapping[str, float]) -> bytes:
+def preview(
+    portrait: Path,
+    face: int,
+    values: Mapping[str, float],
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
+) -> bytes:
     """A JPEG of the edited portrait, as quick as it can be had.
 
     Args:
         portrait: the photograph.
         face: which one, 1 is the largest.
         values: of `PortraitEdit`.
+        limits: of uploads: nobody has looked at the photograph before.
     """
     global _editor
     edit = PortraitEdit(**values)
     key = (str(portrait), portrait.stat().st_mtime_ns, face)
     if key not in _table:
+        check_picture(portrait, limits)
         _editor = _editor or PortraitEditor()
         _table[key] = _editor.open(portrait, PREVIEW_SIZE, face)
         while len(_table) > _OPEN:

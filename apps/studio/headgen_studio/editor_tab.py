@@ -101,16 +101,10 @@ def build(studio: Studio, page: Page) -> None:
     def draw(path: str | None, face: float, *now: float) -> str:
         return _drawn(studio, path, face, now)
 
-    @in_words
-    def take(path: str | None, face: float, *now: float) -> str:
-        if path:
-            check_picture(Path(path), studio.limits)
-        return _drawn(studio, path, face, now)
-
     private: Any = {"api_visibility": "private", "show_progress": "hidden"}
     live: Any = {**private, "queue": False, "trigger_mode": "always_last"}
     drawing = (draw, [portrait, face, *values], view)
-    portrait.change(take, [portrait, face, *values], view, **private)
+    portrait.change(*drawing, **private)
     face.change(*drawing, **live)
     for button, example in zip(tries, shown.values(), strict=True):
         button.click(lambda path=str(example): path, None, portrait, queue=False, **private)
@@ -227,6 +221,7 @@ def _drawn(studio: Studio, path: str | None, face: float, now: Any) -> str:
         portrait=Path(path),
         face=int(face or 1),
         values=dict(zip(_NAMES, map(float, now), strict=True)),
+        limits=studio.limits,
     )
     data = base64.b64encode(drawn).decode()
     took = 1000 * (time.perf_counter() - begun)

@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from headgen.faces.driving import MOTION_SUFFIX
+from headgen_studio.uploads import Limits, check_picture, check_video
+
 __all__ = ["Faces", "faces", "preview", "understood"]
 
 Faces = tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]
@@ -83,6 +86,7 @@ def preview(
     start: str,
     frame: str,
     options: dict[str, Any],
+    limits: Limits,
 ) -> NDArray[np.uint8]:
     """One moment of a reenactment.
 
@@ -96,21 +100,35 @@ def preview(
         start: from where relative motion counts.
         frame: whole photograph or the head.
         options: of `headgen.faces.retarget.RetargetOptions`.
+        limits: of uploads: nobody has looked at the files before.
 
     Raises:
         InputError: see `headgen.reenact`.
     """
     from headgen.faces.retarget import RetargetOptions
 
-    shown = _previewed(source, driving, model, face, max_size)
+    stamps = tuple(path.stat().st_mtime_ns for path in (*source, driving))
+    shown = _previewed(source, driving, stamps, model, face, max_size, limits)
     moment = round(min(max(share, 0.0), 1.0) * (len(shown) - 1))
     return shown.draw(moment, RetargetOptions(**options), start, frame)
 
 
 @lru_cache(maxsize=4)
-def _previewed(source: tuple[Path, ...], driving: Path, model: str, face: int, max_size: int) -> Any:
+def _previewed(
+    source: tuple[Path, ...],
+    driving: Path,
+    stamps: tuple[int, ...],
+    model: str,
+    face: int,
+    max_size: int,
+    limits: Limits,
+) -> Any:
     from headgen.reenact import Preview
 
+    for path in source:
+        check_picture(path, limits)
+    if driving.suffix != MOTION_SUFFIX:
+        check_video(driving, limits)
     return Preview(source, driving, model=model, face=face, max_size=max_size)
 
 

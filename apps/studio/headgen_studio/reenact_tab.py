@@ -146,6 +146,7 @@ def build(studio: Studio, page: Page) -> None:
                 start=start,
                 frame=frame,
                 options=dict(zip(RETARGETED, retargeted, strict=True)),
+                limits=studio.limits,
             )
         except HeadgenError:  # making it says what is wrong
             return None
