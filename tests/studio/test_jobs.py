@@ -15,6 +15,7 @@ import studio_tasks
 from headgen_studio import jobs as module
 from headgen_studio.history import History
 from headgen_studio.jobs import STOPPED, JobQueue
+from headgen_studio.worker import Worker, WorkerError
 
 from headgen.errors import InputError
 
@@ -187,3 +188,30 @@ def test_what_waits_survives_a_restart_and_what_was_running_says_so(tmp_path, no
         assert (after.get(interrupted.key).state, after.get(interrupted.key).error) == ("failed", STOPPED)
     finally:
         after.close()
+
+
+def test_a_full_disk_does_not_end_the_queue(tmp_path, note, monkeypatch):
+    queue = JobQueue(History(tmp_path / "workspace", 10**9))
+    try:
+        job = queue.submit("patient", {}, {})
+        running(queue, job, "wait")
+        waiting = queue.submit("write", {"word": "later"}, {"text": [note]})
+
+        def full(job):
+            raise InputError("no room left on the disk")
+
+        monkeypatch.setattr(queue.history, "save", full)
+        queue.cancel(job.key)
+        assert queue.wait(waiting, LONG)
+        assert waiting.state == "done"
+    finally:
+        queue.close()
+
+
+def test_a_worker_that_was_closed_is_not_started_again():
+    worker = Worker()
+    worker.close()
+    worker.start()
+    assert worker.pid is None
+    with pytest.raises(WorkerError, match="closed"):
+        worker.call("studio_tasks:write")

@@ -127,10 +127,12 @@ class History:
             for role, paths in inputs.items():
                 kept = [_keep(path, folder / "inputs", f"{role}-{k}") for k, path in enumerate(paths, 1)]
                 job.inputs[role] = kept
-        except OSError as error:
+            self.save(job)
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise output_error(folder, error) from error
-        self.save(job)
+            if isinstance(error, OSError):
+                raise output_error(folder, error) from error
+            raise
         return job
 
     def save(self, job: Job) -> None:

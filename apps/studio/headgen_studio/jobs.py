@@ -229,7 +229,6 @@ class JobQueue:
             self._changed.notify_all()
         self._worker.close()
         self._thread.join()
-        self._worker.close()
 
     @property
     def worker_pid(self) -> int | None:
@@ -265,7 +264,7 @@ class JobQueue:
                 job = self._running = self._waiting.pop(0)
                 self._event, self._stage_begun = None, time.time()
                 job.state, job.begun = "running", time.time()
-                self.history.save(job)
+                self._save(job)
             outputs, state, error = self._run(job)
             shutil.rmtree(job.folder / SCRATCH, ignore_errors=True)
             with self._changed:
@@ -281,10 +280,17 @@ class JobQueue:
                     pace = (job.ended - job.begun) / job.work
                     known = self._pace.get(job.command, pace)
                     self._pace[job.command] = known + FRESH * (pace - known)
-                self.history.save(job)
+                self._save(job)
                 for old in self.history.make_room():
                     self._jobs.pop(old.key, None)
                 self._changed.notify_all()
+
+    def _save(self, job: Job) -> None:
+        """Writes what is known of a job; a full disk does not end the queue."""
+        try:
+            self.history.save(job)
+        except InputError as error:
+            logger.error("%s", error)
 
     def _run(self, job: Job) -> tuple[list[str], Any, str]:
         """Outputs, state and error of a job."""

@@ -6,6 +6,7 @@ along, and cancelling works however deep in a library the work is.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -62,6 +63,7 @@ class Worker:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._busy = threading.Lock()
+        self._closed = False
 
     def call(
         self,
@@ -90,8 +92,8 @@ class Worker:
             WorkerError: anything else, the end of the process included.
         """
         with self._busy:
-            process, connection = self._started()
             try:
+                process, connection = self._started()
                 connection.send((target, arguments, scratch, tell is not None))
                 return self._answer(process, connection, tell, cancelled)
             except (EOFError, OSError) as error:
@@ -100,12 +102,15 @@ class Worker:
 
     def start(self) -> None:
         """Starts the process if it does not run, and has it import what takes long."""
-        with self._busy:
+        with self._busy, contextlib.suppress(WorkerError):  # closed meanwhile
             self._started()
 
     def close(self) -> None:
-        """Ends the process, whatever it is doing."""
+        """Ends the process, whatever it is doing; no other is started for those who wait."""
+        self._closed = True
         self._end()
+        with self._busy:  # somebody may have been about to start it
+            self._end()
 
     @property
     def pid(self) -> int | None:
@@ -144,6 +149,8 @@ class Worker:
                 raise WorkerError(value)
 
     def _started(self) -> tuple[BaseProcess, Connection]:
+        if self._closed:
+            raise WorkerError("the studio is being closed")
         if self._process is None or self._connection is None or not self._process.is_alive():
             self._end()
             context = multiprocessing.get_context("spawn")
