@@ -26,7 +26,10 @@ def portraits(folder: Path) -> dict[str, Path]:
         from headgen.media.image import write_image
 
         folder.mkdir(exist_ok=True)
-        found = {"Astronaut": write_image(folder / "astronaut.png", astronaut()[..., :3])} | found
+        path = folder / "astronaut.png"
+        if not path.exists():
+            write_image(path, astronaut()[..., :3])
+        found = {"Astronaut": path} | found
     return found
 
 
