@@ -67,6 +67,7 @@ class Observed:
     def draw(self, source: Segment | Transition, result: Result, start: int, stop: int) -> list[Picture]:
         """See `Engine`; notes of what the pictures are made."""
         drawn = frames_of(result["latents"])[start - source.start : stop - source.start]
+        drawn = drawn.copy()  # else each draw would keep the whole segment in memory
         with self._lock:
             self._frames.update(enumerate(drawn, start))
         return self.engine.draw(source, result, start, stop)

@@ -96,3 +96,5 @@ def test_what_is_drawn_is_noted_in_whatever_order():
     pictures = [observed.draw(plan.segments[0], result, k, k + 8) for k in (40, 0, 24, 8, 32, 16)]
     assert [int(p[0][0, 0, 0]) for p in pictures] == [40, 0, 24, 8, 32, 16]
     np.testing.assert_allclose(observed.motion(codec).pose, codec.decode_frames(latents).pose)
+    held = {id(one.base): one.base.nbytes for one in observed._frames.values()}
+    assert sum(held.values()) == latents.nbytes  # of every segment, no more than what was drawn of it
