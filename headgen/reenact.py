@@ -26,6 +26,7 @@ from headgen import hub
 from headgen.errors import InputError, check_choices
 from headgen.faces.crop import VIDEO_FACE, portrait_crop
 from headgen.faces.driving import (
+    NO_PICTURE,
     Driver,
     DrivingFrame,
     followed,
@@ -316,7 +317,7 @@ class Preview:
 
     def _frame(self, landmarks: NDArray[np.float64], image: NDArray[np.uint8]) -> DrivingFrame:
         if not self._engine.looks_at_pixels:  # a minute of pictures would fill the memory
-            return DrivingFrame(landmarks, image[:0], None)
+            return DrivingFrame(landmarks, NO_PICTURE, None)
         return DrivingFrame(landmarks, image, portrait_crop(landmarks, face=VIDEO_FACE))
 
     def _reference(self, start: Start) -> DrivingFrame:

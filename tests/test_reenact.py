@@ -237,6 +237,7 @@ def test_a_preview_shows_what_the_video_will(files):
     preview = Preview([files / "face.png"], files / "slide.mp4", model=str(files / "model"))
     whole = frames_of(run(files, "whole.mp4", smoothing=0).output)
     assert len(preview) == FRAMES
+    assert not any(frame.image.size or frame.image.base is not None for frame in preview._frames)
     last, still = (preview.draw(FRAMES - 1, RetargetOptions(multiplier=m)) for m in (1, 0))
     apart, without = (np.abs(whole[-1].astype(int) - picture).mean() for picture in (last, still))
     assert apart < without / 2  # the rest is the codec's

@@ -33,6 +33,7 @@ from headgen.progress import ProgressCallback, ProgressEvent
 
 __all__ = [
     "MOTION_SUFFIX",
+    "NO_PICTURE",
     "Driver",
     "DrivingFrame",
     "followed",
@@ -48,7 +49,8 @@ MOTION_SUFFIX = ".safetensors"
 """Ending of saved motions."""
 KIND = "headgen motion 1"
 """What a saved motion says that it is."""
-_NOTHING = np.zeros((0, 0, 3), np.uint8)
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
+"""In the place of a driving frame's picture that nobody needs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class DrivingFrame:
     landmarks: NDArray[np.float64] | None
     """(478, 3) smoothed, in pixels of the driving video; None as long as no face has been seen."""
     image: NDArray[np.uint8]
-    """Of no size where the driver is a saved motion."""
+    """Of no size where the driver is a saved motion, or nobody looks at it."""
     crop: Crop | None
     """Steady square around the driver's face, for engines that look at pixels."""
 
@@ -172,7 +174,7 @@ class _Saved:
         for k in range(0, len(self._ticks), step):
             points = self._landmarks[k]
             track = Track(points, 1) if np.isfinite(points).all() else None
-            yield Tracked(k, int(self._ticks[k]) * self.time_base, _NOTHING, track)
+            yield Tracked(k, int(self._ticks[k]) * self.time_base, NO_PICTURE, track)
 
 
 def save_motion(driving: Path, output: Path, *, progress: ProgressCallback | None = None) -> Path:
