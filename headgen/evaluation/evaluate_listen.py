@@ -316,8 +316,8 @@ def _results(
         if scored.sets:
             for key, value in scored.sets[name].against(scored.sets[TRUTH]).items():
                 estimates[name][key] = Estimate(value, np.nan, np.nan)
-    for key in {key for row in scored.rows.get(TRUTH, []) for key in row if key in LISTEN_METRICS}:
-        known = np.array([row.get(key) for row in scored.rows[TRUTH]], np.float64)
+    for key in LISTEN_METRICS:  # in this order: the same inputs give the same bytes
+        known = np.array([row.get(key) for row in scored.rows.get(TRUTH, [])], np.float64)
         if np.isfinite(known).any():
             truth[key] = float(np.nanmean(known))
     measured = {key for found in estimates.values() for key in found}
