@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from headgen import hub
 from headgen.errors import InputError, WeightsError
 from headgen.listener.gen import USUAL_STEPS, ListenerPipeline
+from headgen.listener.saved import saved_config
 from headgen.listener.speaker import shown_pictures
 from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS
@@ -116,13 +116,9 @@ def check_listener(model: str, folder: Path) -> int:
     Raises:
         WeightsError: the folder holds something else.
     """
-    index = folder / "model_index.json"
-    try:
-        config = json.loads(index.read_text(encoding="utf-8"))
-        found, steps = config["_class_name"], int(config.get("steps", USUAL_STEPS))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        found, steps = None, 0
-    if found != ListenerPipeline.__name__:
+    config = saved_config(folder / "model_index.json")
+    steps = config.get("steps", USUAL_STEPS)
+    if config.get("_class_name") != ListenerPipeline.__name__ or not isinstance(steps, int):
         raise WeightsError(
             f"model {model}: is no listener; give listener-small, or the folder model/ that "
             "`headgen train listener-gen` wrote"

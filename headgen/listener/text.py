@@ -11,7 +11,6 @@ Shapes: B texts, W words, U different words, G n-grams of a word, D width, N wis
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
@@ -28,6 +27,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from headgen.errors import InputError, WeightsError
+from headgen.listener.saved import saved_config
 from headgen.listener.wishes import ATTITUDES, FULL, WISHES, Wish
 from headgen.nn.kept import kept
 
@@ -303,11 +303,7 @@ def load_text_encoder(folder: Path) -> TextEncoder:
     Raises:
         WeightsError: the folder holds something else.
     """
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None
-    if found != TextEncoder.__name__:
+    if saved_config(folder / "config.json").get("_class_name") != TextEncoder.__name__:
         raise WeightsError(
             f"{folder}: is no text encoder; give listener-text, or the folder model/ that "
             "`headgen train listener-text` wrote"
