@@ -32,9 +32,9 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def autoencoder(clips, tmp_path_factory):
-    """A narrow one after a second of training."""
+    """A narrow one after a few seconds of training."""
     folder = tmp_path_factory.mktemp("autoencoder")
-    train([clips], folder, minutes=1 / 60, width=8)
+    train([clips], folder, minutes=4 / 60, width=8)
     return folder
 
 
