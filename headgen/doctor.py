@@ -27,7 +27,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "batch": ("headgen batch with Parquet manifests and tables", ("pyarrow",)),
     "cluster": ("headgen batch --executor ray", ("ray", "pyarrow")),
     "speech": ("wav2vec 2.0 as features of speech", ("torchaudio",)),
-    "metrics": ("headgen bench quality", ("torchmetrics", "skimage")),
+    "metrics": ("headgen evaluate, headgen bench quality", ("torchmetrics", "skimage")),
     "provenance": ("signed Content Credentials (come later)", ("c2pa",)),
     "wan": ("listeners on the public video model Wan", ("peft", "accelerate", "transformers")),
     "demo": ("make demo", ("skimage",)),
@@ -36,6 +36,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 _NEEDS = {
     "headgen reenact": ("fsrt-small",),
+    "headgen edit-portrait": ("fsrt-small",),
     "headgen listen": ("listener-small", "listener-edit", "fsrt-small"),
 }
 """Models that a command takes by default."""
