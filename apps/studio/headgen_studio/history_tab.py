@@ -42,6 +42,7 @@ def build(studio: Studio, page: Page) -> None:
             cancel = gr.Button("Cancel the chosen", size="sm")
         gallery = gr.Gallery(
             label="Results, the newest first",
+            show_label=False,
             columns=6,
             height="auto",
             object_fit="cover",
@@ -53,7 +54,7 @@ def build(studio: Studio, page: Page) -> None:
         with gr.Column(visible=False, elem_classes="result", elem_id="history-detail") as detail:
             title = gr.HTML()
             with gr.Row():
-                with gr.Column(elem_classes="take", min_width=320):
+                with gr.Column(elem_classes="take", min_width=320) as stage:
                     video = gr.Video(
                         show_label=False, interactive=False, buttons=[], height=360, visible=False
                     )
@@ -69,22 +70,24 @@ def build(studio: Studio, page: Page) -> None:
                         again = gr.Button("Change and run again", variant="primary")
                         delete = gr.Button("Delete", variant="stop")
                     sure = gr.State("")
-    parts = [detail, title, video, still, lanes, take, told, files, delete, sure]
+    parts = [detail, title, stage, video, still, lanes, take, told, files, again, delete, sure]
     listed = [keys, space, queue, unfinished, gallery]
 
     def entries(person: Person) -> list[Any]:
         jobs = studio.jobs.jobs(user=person.user)
-        ended = [job for job in reversed(jobs) if job.finished][:SHOWN]
-        shown = [(_thumbnail(studio, job, person), _caption(job)) for job in ended]
+        ended = [job for job in reversed(jobs) if job.finished]
+        newest = ended[:SHOWN]
+        shown = [(_thumbnail(studio, job, person), _caption(job)) for job in newest]
         waiting = [(f"{_caption(job)}: {_where(studio, job)}", job.key) for job in jobs if not job.finished]
         size, limit = _bytes(studio.history.size()), _bytes(studio.history.limit)
-        text = f"{len(ended)} results, {size} of {limit}. Beyond that the oldest are deleted."
+        count = f"{len(ended)} results" + (f", the last {SHOWN} shown" if len(ended) > SHOWN else "")
+        text = f"{count}, the newest first; {size} of {limit}. Beyond that the oldest are deleted."
         if studio.history.dropped:
             text += f" {studio.history.dropped} were deleted so since the studio was started."
         if not ended:
             text = "Nothing yet. What you make in the other tabs is kept here, with the record of how."
         return [
-            [job.key for job in ended],
+            [job.key for job in newest],
             f'<div class="line empty">{html.escape(text)}</div>',
             gr.Column(visible=bool(waiting)),
             gr.CheckboxGroup(choices=waiting, value=[]),
@@ -109,12 +112,14 @@ def build(studio: Studio, page: Page) -> None:
         return [
             gr.Column(visible=True),
             f"<h2>{html.escape(_caption(job))}</h2>",
+            gr.Column(visible=film or picture),
             gr.Video(value=link if film else None, visible=film),
             gr.Image(value=link if picture else None, visible=picture),
             timeline_html(record) if record is not None and film else "",
             gr.Radio(choices=takes, value=index, visible=len(takes) > 1),
             _told(job, record),
             [studio.link(path, person) for path in kept] or None,
+            gr.Button(visible=job.command in page.loaders),
             gr.Button("Delete"),
             "",
         ]
@@ -181,8 +186,9 @@ def build(studio: Studio, page: Page) -> None:
 def _caption(job: Job) -> str:
     when = time.strftime("%d %b %H:%M", time.localtime(job.created))
     names = [Path(name).name for some in job.inputs.values() for name in some[:1]]
-    state = "" if job.state == "done" or not job.finished else f" · {job.state}"
-    return f"{NAMES.get(job.command, job.command)} · {when} · {', '.join(names)}{state}"
+    state = job.state if job.finished and job.state != "done" else ""
+    parts = (NAMES.get(job.command, job.command), when, ", ".join(names), state)
+    return " · ".join(part for part in parts if part)
 
 
 def _bytes(count: int) -> str:
