@@ -154,3 +154,11 @@ def test_a_thumbnail_is_drawn_of_what_is_done(tmp_path, files):
     )
     small = batch.thumbnail("../one")
     assert small.parent == batch.folder / "thumbnails" and small.stat().st_size < 10_000
+
+
+def test_what_was_never_started_does_not_outlive_the_studio(tmp_path, files):
+    started, _ = made(tmp_path, [files["face"], files["drive"]])
+    left, _ = made(tmp_path, [files["face"], files["drive"]])
+    started.mark_started()
+    batches.clear(tmp_path / "workspace")
+    assert started.folder.is_dir() and not left.folder.exists()

@@ -46,6 +46,7 @@ those that you give with it. Without a manifest, every photograph goes with ever
 
 def build(studio: Studio, page: Page) -> None:
     """The tab."""
+    batches.clear(studio.workspace)
     with gr.Tab("Batch", id="batch") as tab:
         with gr.Row():
             with gr.Column():
@@ -187,8 +188,8 @@ def build(studio: Studio, page: Page) -> None:
         """
         person = Person.of(request)
         made, left_out = in_words(_created)(studio, files, kind, person)
-        if not in_words(_checked)(studio, made).jobs:
-            checked = in_words(_checked)(studio, made)
+        checked = in_words(_checked)(studio, made)
+        if not checked.jobs:
             shutil.rmtree(made.folder, ignore_errors=True)
             raise gr.Error("\n".join([*left_out, checked.report]), print_exception=False)
         job = in_words(_start)(studio, made, retry_failed, person)
@@ -205,7 +206,12 @@ def _created(studio: Studio, files: list[str], kind: str, person: Person) -> tup
 
 
 def _checked(studio: Studio, batch: Batch) -> Checked:
-    return studio.live.call("headgen_studio.batches:check", folder=batch.folder)
+    """What a look at a new batch says; one that cannot be looked at is removed."""
+    try:
+        return studio.live.call("headgen_studio.batches:check", folder=batch.folder)
+    except BaseException:
+        shutil.rmtree(batch.folder, ignore_errors=True)
+        raise
 
 
 def _start(studio: Studio, batch: Batch, retry_failed: bool, person: Person) -> Job:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headgen_studio.studio import Person
     from headgen_studio.uploads import Limits
 
-__all__ = ["Batch", "Checked", "check", "create", "find", "of_person", "run"]
+__all__ = ["Batch", "Checked", "check", "clear", "create", "find", "of_person", "run"]
 
 MANIFEST = "manifest.jsonl"
 RESULTS = "results.csv"
@@ -166,6 +166,13 @@ def find(workspace: Path, key: str, person: Person) -> Batch:
     if batch is None:
         raise InputError("this batch is no longer there; it was deleted")
     return batch
+
+
+def clear(workspace: Path) -> None:
+    """Removes what was checked and never started, once no page is open that could still start it."""
+    for path in (workspace / "batches").glob("*/batch.json"):
+        if not json.loads(path.read_text(encoding="utf-8"))["started"]:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def of_person(workspace: Path, person: Person) -> list[Batch]:
