@@ -10,6 +10,7 @@ glasses stay, and a shift of nothing changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,6 +52,11 @@ class _Eye:
     """(h, w, 3) the iris without lids."""
     places: NDArray[np.float32]
     """(h, w, 2) pixel centres."""
+
+    @cached_property
+    def still(self) -> NDArray[np.float32]:
+        """The eyeball (h, w, 3) as it is in the photograph."""
+        return self.drawn(np.zeros(2), (1.0, 1.0))
 
     def drawn(self, shift: NDArray, squeeze: tuple[float, float]) -> NDArray[np.float32]:
         """The eyeball (h, w, 3) with its iris moved by `shift` pixels (2,).
@@ -118,7 +124,7 @@ class Irises:
             squeeze = (1.0, 1.0) if target is None else _squeeze(landmarks, target, eye)
             if squeeze == (1.0, 1.0) and not shift.any():
                 continue
-            change = eye.drawn(shift[:2], squeeze) - eye.drawn(np.zeros(2), (1.0, 1.0))
+            change = eye.drawn(shift[:2], squeeze) - eye.still
             x, y = eye.corner
             part = image[y : y + len(change), x : x + change.shape[1]]
             part[:] = np.clip(part + eye.inside * change + 0.5, 0, 255).astype(np.uint8)
