@@ -86,17 +86,24 @@ def _pairs(folder: Path, split: str | None) -> list[Conversation]:
     ):
         name = listener.stem.removesuffix("_listener")
         facts = place / f"{name}.json"
-        told = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
-        if split is not None and told.get("split") != split:
+        try:
+            told = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
+            events = None
+            if "events" in told:
+                events = tuple(Event(**e) for e in told["events"] if e["who"] == "listener")
+            attitude = told.get("attitude") or None
+            here = told.get("split")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{facts}: does not tell of a conversation as `headgen synth conversations` does; remove it"
+            ) from error
+        if split is not None and here != split:
             continue
         sound = place / f"{name}.wav"
-        events = None
-        if "events" in told:
-            events = tuple(Event(**e) for e in told["events"] if e["who"] == "listener")
         found.append(
             Conversation(
                 name, _beside(place, f"{name}_speaker"), listener, sound if sound.is_file() else None,
-                told.get("attitude") or None, events,
+                attitude, events,
             )
         )  # fmt: skip
     return found
@@ -110,6 +117,8 @@ def _vico(folder: Path, split: str | None) -> list[Conversation]:
                 if "uuid" not in row or (split is not None and row.get("data_split", table.stem) != split):
                     continue
                 name = row["uuid"]
+                if name is None or Path(name).name != name:  # files are read and written by it
+                    raise InputError(f"{table}: the uuid {name!r} is no name of a file; correct the table")
                 sound = folder / "audios" / f"{name}.wav"
                 attitude = row.get("attitude")
                 found[name] = Conversation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,6 +131,10 @@ def evaluate_listen(
         _score_motion(scored, Path(data), model, long, steps, clips, device, seed, progress)
     else:
         talks = read_conversations(Path(data), layout, split)[: clips or None]
+        if len(talks) < 2:
+            raise InputError(
+                f"{data}: {len(talks)} conversation; two are needed, as listeners are compared with others"
+            )
         made = {
             name: find_outputs(
                 folder, [{"clip": t.name, "speaker": t.speaker.stem} for t in talks], naming, LISTEN_NAMINGS
@@ -139,9 +144,11 @@ def evaluate_listen(
         judges = Judges.load(None, "alex", inception, i3d, identity, device)
         scored.sets = {name: FeatureSets(judges, seed) for name in (*names, TRUTH)}
         done = 0
-        with MediaPipeTracker() as tracker, tempfile.TemporaryDirectory() as passing:
+        with MediaPipeTracker() as tracker, ExitStack() as passing:
             for k, talk in enumerate(talks):
-                face, portrait = _portrait(talk, Path(passing), tracker, max_size)
+                passing.close()  # what lies on disk of the conversation before
+                folder = Path(passing.enter_context(tempfile.TemporaryDirectory()))
+                face, portrait = _portrait(talk, folder, tracker, max_size)
                 scored.begin(talk, tracker)
                 for name in (TRUTH, *names):
                     path = talk.listener
@@ -152,7 +159,7 @@ def evaluate_listen(
                         path.parent.mkdir(exist_ok=True)
                         attitude = talk.attitude if tell_attitude and talk.attitude in ATTITUDES else None
                         listen(
-                            with_sound(talk, Path(passing)), portrait, path, model=model, long=long,
+                            with_sound(talk, folder), portrait, path, model=model, long=long,
                             steps=steps, attitude=attitude, max_size=max_size, device=device, seed=seed,
                         )  # fmt: skip
                     scored.add(name, path, face, judges, segment_frames, tracker)
@@ -160,10 +167,6 @@ def evaluate_listen(
                     if progress is not None:
                         progress(ProgressEvent("score", done, len(talks) * (len(names) + 1), "videos"))
                 scored.end(names)
-    if len(scored.items) < 2:
-        raise InputError(
-            f"{data}: {len(scored.items)} conversation; two are needed, as listeners are compared with others"
-        )
     results = _results(scored, names, baselines, f"Listening: {next(iter(names))}", facts, seed, resamples)
     results.write(output)
     return Summary(write_page(results, output / "report.html"), results)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,13 +122,11 @@ def evaluate_reenact(
         output: folder of the report.
         portraits: photograph of a person, or a folder of them; for `cross` only.
         protocol: `cross` moves every portrait by every driver; `self` moves a driver's own first frame, and
-        the
-            driver is the truth.
+            the driver is the truth.
         model: headgen's model to evaluate, see `headgen weights list`; `none` leaves it out.
         systems: other programs' outputs, `NAME=FOLDER`. Without a model, the report is about the first one.
-        naming: how their videos are named: `auto`, a convention (`headgen`, `liveportrait`, `sadtalker`,
-        `fomm`,
-            `folders`, `driving`, `self`), or a pattern such as `{source}__{driving}`.
+        naming: how their videos are named: `auto`, a convention (`headgen`, `liveportrait`, `fomm`,
+            `sadtalker`, `folders`, `driving`, `self`), or a pattern such as `{source}__{driving}`.
         baselines: score the portrait standing still, the driver itself and a landmark warp too.
         frames: frames of each driving video that are used, from its beginning; 0 for all.
         max_size: longest side of portraits in pixels; larger ones are made smaller.
@@ -147,7 +145,8 @@ def evaluate_reenact(
 
     Raises:
         InputError: options or files that cannot be used, a missing output, or whatever `headgen reenact`
-        refuses. WeightsError: an unknown model, or weights that are missing or damaged.
+            refuses.
+        WeightsError: an unknown model, or weights that are missing or damaged.
     """
     check_choices(protocol=(protocol, Protocol), lpips_backbone=(lpips_backbone, Backbone))
     if frames < 0 or resamples < 1:
@@ -183,11 +182,12 @@ def evaluate_reenact(
         names |= REENACT_BASELINES
     run = _Run(names, judges, seed, protocol == "self")
     done = 0
-    with MediaPipeTracker() as tracker, tempfile.TemporaryDirectory() as passing:
-        folder = Path(passing)
+    with MediaPipeTracker() as tracker, ExitStack() as passing:
         driver: _Driver | None = None
         for k, (video, picture) in enumerate(jobs):
             if driver is None or driver.name != video.stem:
+                passing.close()  # what lies on disk of the driver before
+                folder = Path(passing.enter_context(tempfile.TemporaryDirectory()))
                 driver = _followed(video, frames, tracker, folder)
             source = _first_frame(driver, folder) if picture is None else picture
             portrait = read_portrait(source, tracker, max_size)

@@ -30,8 +30,7 @@ class LipSync(NamedTuple):
 
     Attributes:
         correlation: at the offset found, -1 to 1; higher is better. Good speech reaches .3 to .6, because
-        what
-            is loud is not always open.
+            what is loud is not always open.
         offset: seconds by which the mouth is late, negative if it is early; best near 0.
     """
 

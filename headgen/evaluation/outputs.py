@@ -79,7 +79,7 @@ def find_outputs(
     for pattern in patterns:
         try:
             found = [_existing(folder, pattern.format_map(job)) for job in jobs]
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, ValueError, IndexError, AttributeError) as error:
             known = ", ".join("{" + name + "}" for name in jobs[0])
             raise InputError(
                 f"naming {naming!r} is no pattern; use {known}, or one of {', '.join(conventions)}"

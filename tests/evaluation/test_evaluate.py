@@ -263,6 +263,17 @@ def test_layouts_are_read(talks, tmp_path):
         read_conversations(talks / "vico", "vico")
     with pytest.raises(InputError, match="in the layout 'pairs'; expected NAME_speaker.mp4"):
         read_conversations(talks / "realtalk", "pairs")
+    (tmp_path / "table.csv").write_text("uuid\n../aa\n")
+    with pytest.raises(InputError, match="'../aa' is no name of a file"):
+        read_conversations(tmp_path, "vico")
+    for name in ("aa_speaker.mp4", "aa_listener.mp4"):
+        (tmp_path / name).symlink_to(talks / "pairs" / name)
+    (tmp_path / "aa.json").write_text("[1]")
+    with pytest.raises(InputError, match="aa.json: does not tell of a conversation"):
+        read_conversations(tmp_path, "pairs", "test")
+    (tmp_path / "aa.json").unlink()
+    with pytest.raises(InputError, match="1 conversation; two are needed"):
+        evaluate_listen(tmp_path, tmp_path / "report")
 
 
 def test_listeners_of_other_programs_are_scored(talks, tmp_path):
