@@ -100,7 +100,10 @@ class MediaPipeTracker:
                 always looked at both ways.
         """
         self.mirror = mirror
-        self._network, self._detector = _idle.pop() if _idle else _load()
+        try:
+            self._network, self._detector = _idle.pop()
+        except IndexError:  # none, or another thread was faster
+            self._network, self._detector = _load()
         self._square: Crop | None = None
         self._n_faces = 0
         self._lost = 0
