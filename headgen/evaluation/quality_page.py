@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from headgen.errors import InputError
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.evaluate_listen import evaluate_listen
 from headgen.evaluation.evaluate_reenact import evaluate_reenact
@@ -65,6 +66,8 @@ def quality(
         MissingExtraError: the ``synth`` extra is not installed.
     """
     output = check_output(output, suffixes=(".md",))
+    if (drivings is None) != (portraits is None):
+        raise InputError("drivings and portraits go together; give both, or neither")
     options: dict[str, Any] = {"device": device, "seed": seed, "progress": progress}
     with tempfile.TemporaryDirectory() as passing:
         folder = Path(passing)
