@@ -114,7 +114,8 @@ class JobPanel:
             job = self.studio.job(key, person)
         except HeadgenError:
             return self.shown(None, person)
-        self.studio.jobs.cancel(key)
+        if not self.studio.jobs.cancel(key):  # it was quicker
+            return self.shown(job, person)
         self.studio.jobs.wait(job, 5)
         values = self.shown(None, person)
         values[1] = _note("Cancelled. " + self.empty)
