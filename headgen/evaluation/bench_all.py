@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ import cv2
 import numpy as np
 import torch
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from headgen import hub
@@ -34,6 +32,7 @@ from headgen.errors import InputError
 from headgen.evaluation.bench_reenact import repeat
 from headgen.evaluation.listener_speed import speed
 from headgen.evaluation.listener_systems import HeldOut, Listeners
+from headgen.evaluation.printed import printed
 from headgen.faces.mesh import mean_face
 from headgen.faces.motion import MOTION_NAMES
 from headgen.faces.portrait import Portrait, read_portrait
@@ -95,6 +94,8 @@ SOURCES = (1, 2, 4)
 SEGMENTS = (1, 2, 3)
 DRAWN = 8
 """Frames that are drawn in a turn."""
+WIDTH = 160
+"""Columns of a table, at most."""
 
 
 def bench(
@@ -305,7 +306,8 @@ def _measured(program: str, words: list[str]) -> tuple[float, float]:
     )
     line = next((x for x in done.stderr.splitlines() if x.startswith("MEASURED ")), None)
     if line is None:
-        raise InputError(f"{' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}, without a word"]
+        raise InputError(f"{' '.join(words) or program}: {said[-1]}")
     ended, megabytes = map(float, line.split()[1:])
     return ended - begun, megabytes
 
@@ -366,7 +368,7 @@ class Comparison:
             table.add_row(name, f"{before:.4g}", f"{after:.4g}", f"{ratio:.2f}", verdict)
         notes = [*self.warnings, *(f"only in one file: {name}" for name in self.missing)]
         ending = f"{len(self.worse)} of {len(self.rows)} became worse"
-        return "\n".join([_text(table), *notes, ending])
+        return "\n".join([printed(table, width=WIDTH), *notes, ending])
 
 
 def compare(files: list[Path], *, least: float = 0.1) -> Comparison:
@@ -426,7 +428,7 @@ def _as_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     table = _table("figure", "median", "fastest", "slowest", "unit")
     for name, figure in measured.items():
         table.add_row(name, *(f"{figure[key]:.4g}" for key in ("value", "low", "high")), figure["unit"])
-    return _text(table)
+    return printed(table, width=WIDTH)
 
 
 def _table(*columns: str) -> Table:
@@ -434,9 +436,3 @@ def _table(*columns: str) -> Table:
     for k, column in enumerate(columns):
         table.add_column(column, justify="right" if 0 < k < 4 else "left", no_wrap=True)
     return table
-
-
-def _text(table: Table) -> str:
-    file = StringIO()
-    Console(width=160, file=file, force_terminal=False).print(table)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval, ratio
+from headgen.evaluation.printed import printed
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
 from headgen.listener.edit import STEPS, STRENGTH, ListenerEditor
 from headgen.listener.engine import SHUT, load_editor, openness
@@ -51,14 +50,13 @@ class Report:
     facts: dict[str, Any]
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=160, force_terminal=False)
         f = self.facts
-        console.print(
+        heading = (
             f"{f['model']}: {f['joins']} held-out joins of each kind, strength {f['strength']:g}, "
             f"{f['steps']} steps, seed {f['seed']}; 95 % intervals over joins; *: better than every other "
-            "one beyond chance",
-            highlight=False,
+            "one beyond chance"
         )
+        tables = []
         for figure in FIGURES:
             table = Table(
                 title=figure, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
@@ -68,10 +66,8 @@ class Report:
             for kind, found in f["kinds"].items():
                 row = [_cell(found[figure][system], found["best"][figure] == system) for system in SYSTEMS]
                 table.add_row(kind, *row)
-            console.print(table)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+            tables.append(table)
+        return printed(heading, *tables, width=160)
 
 
 def bench(

@@ -31,6 +31,7 @@ from headgen.evaluation.motion_metrics import (
     motion_distance,
     motion_scale,
 )
+from headgen.evaluation.results import plain
 from headgen.faces.events import motion_events
 from headgen.faces.motion import MOTION_NAMES
 from headgen.listen import plan
@@ -43,7 +44,7 @@ from headgen.media.output import check_output
 from headgen.nn.precision import resolve_device
 from headgen.progress import ProgressCallback, ProgressEvent
 
-__all__ = ["BEHAVIOURS", "Behaviour", "Report", "bench", "causality", "events", "guidance", "plain", "reacts"]
+__all__ = ["BEHAVIOURS", "Behaviour", "Report", "bench", "causality", "events", "guidance", "reacts"]
 
 KINDS = {"nods": ("nod", "nods"), "blinks": ("blink",), "smiles": ("smile", "laugh")}
 """What counts as what, among the detected events as among the true ones."""
@@ -465,16 +466,3 @@ def _leading(a: np.ndarray, b: np.ndarray) -> int:
     """Leading rows that are the same to the bit."""
     differ = (a != b).reshape(len(a), -1).any(1)
     return int(differ.argmax()) if differ.any() else len(a)
-
-
-def plain(value: Any) -> Any:
-    """Facts as JSON holds them: estimates by name, six digits, None for what is not finite."""
-    if isinstance(value, Estimate):
-        return plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

@@ -6,23 +6,23 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from headgen import hub
 from headgen.errors import InputError
-from headgen.evaluation.bench_listener import KINDS, TOLERANCE, plain
+from headgen.evaluation.bench_listener import KINDS, TOLERANCE
 from headgen.evaluation.face_texture import Face, sharpness
 from headgen.evaluation.listener_systems import HeldOut, coefficients, held_out, resting
 from headgen.evaluation.motion_events import EventClip, event_report
 from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
+from headgen.evaluation.printed import printed
+from headgen.evaluation.results import plain
 from headgen.faces.events import motion_events
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
@@ -79,11 +79,7 @@ class Report:
                 figures += [_number(row[f"{kind}_per_minute"], 1), f"{_number(f1)} ({_number(chance)})"]
             last = [_number(row[name]) if name in row else "" for name in ("jitter", "sharpness")]
             table.add_row(row["long"], str(row["steps"]), *figures, *last)
-        console = Console(file=StringIO(), width=320, force_terminal=False)
-        console.print(table)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+        return printed(table, width=320)
 
 
 def bench(

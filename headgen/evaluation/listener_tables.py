@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from io import StringIO
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from headgen.evaluation.printed import printed
 
 __all__ = ["tables"]
 
@@ -20,24 +20,17 @@ MOST_PLACES = 4
 
 def tables(facts: Mapping[str, Any]) -> str:
     """All parts of `headgen.evaluation.bench_listener.bench`, numbers as in its JSON."""
-    console = Console(file=StringIO(), width=WIDTH, force_terminal=False)
-    console.print(
+    return printed(
         f"{facts['model']}: {facts['conversations']} held-out conversations of {facts['seconds']:g} s, "
         f"{facts['long']}, {facts['steps']} steps, seed {facts['seed']}; 95 % intervals over conversations",
-        highlight=False,
-    )
-    for table in (
         _reacts(facts["reacts"]),
         _differences(facts["reacts"]),
         _events(facts["events"]),
         _guidance(facts["guidance"]),
         _causality(facts["causality"]),
         _speed(facts["speed"]),
-    ):
-        console.print(table)
-    file = console.file
-    assert isinstance(file, StringIO)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+        width=WIDTH,
+    )
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -17,7 +17,7 @@ from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstr
 from headgen.evaluation.metric_table import Metric, shortfall
 from headgen.media.output import replacing
 
-__all__ = ["Comparison", "Moving", "Results", "estimated", "worst_items"]
+__all__ = ["Comparison", "Moving", "Results", "estimated", "plain", "worst_items"]
 
 Outcome = Literal["better", "worse", "alike"]
 
@@ -98,7 +98,7 @@ class Results:
 
     def plain(self) -> dict[str, Any]:
         """All figures as JSON holds them."""
-        return _plain(
+        return plain(
             {
                 "title": self.title,
                 "facts": self.facts,
@@ -213,14 +213,14 @@ def _first(statistics: np.ndarray) -> np.ndarray:
     return statistics[..., 0]
 
 
-def _plain(value: Any) -> Any:
-    """Six digits of numbers, None for what is not finite, estimates by name."""
+def plain(value: Any) -> Any:
+    """Facts as JSON holds them: estimates by name, six digits, None for what is not finite."""
     if isinstance(value, Estimate):
-        return _plain(value._asdict())
+        return plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, float | np.floating):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Path):
