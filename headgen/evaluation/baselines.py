@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
+from headgen.evaluation.face_motion import SKIN
 from headgen.faces.mesh import eye_distance
 
 __all__ = [
@@ -37,7 +38,6 @@ LISTEN_BASELINES = {
     "nearest neighbour": "the true listener of the other clip whose speaker moves most like this one",
 }
 
-SKIN = 468
 EDGE_POINTS = 5
 """Points along each side of the picture that stay where they are."""
 

@@ -15,7 +15,9 @@ from headgen.faces.motion import MOTION_NAMES, expression_coefficients, head_ang
 __all__ = [
     "CHANNELS",
     "LEAST_FRAMES",
+    "SKIN",
     "TRACKING_NOISE",
+    "Landmarks",
     "bend",
     "channel_figures",
     "jitter_ratio",

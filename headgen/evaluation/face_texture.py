@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from headgen.evaluation.face_motion import SKIN, Landmarks
 from headgen.faces.mesh import barycentric, draw_triangles, eye_distance, facing, mean_face, triangles
 
 __all__ = ["Face", "FaceGrid", "colour_difference", "face_grid", "sharpness", "softened", "texture_ssim"]
 
-SKIN = 468  # landmarks before the irises, which look around
 GRID_SPAN = 2.2  # side of a texture's grid in outer-eye distances: the face and a little room
 GRID_SIZE = 128  # pixels a side at which textures are compared
 SMALLEST_GRID, LARGEST_GRID = 48, 320  # at which sharpness is compared
@@ -22,9 +22,6 @@ FACING = 0.4  # least cosine between skin and viewing direction
 COLOUR_BLUR = 2.0  # pixels of the grid
 LEAST_SEEN = 0.3  # share of the texture that both faces have to show
 SOFTNESS = 0.42  # standard deviation, in pixels of the coarser grid, of the blur before sampling
-
-Landmarks = NDArray[np.floating]
-"""(478, 3) tracked points in pixels, as in `headgen.faces.mesh`."""
 
 
 class FaceGrid:

@@ -8,7 +8,6 @@ authors and after them, and any network of identity as its owner traced it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -21,11 +20,9 @@ from headgen.evaluation.face_texture import softened
 
 __all__ = [
     "CLIP_FRAMES",
-    "ClipExtractor",
     "FilterBank",
     "I3D",
     "Identity",
-    "ImageExtractor",
     "Inception",
     "aligned_face",
 ]
@@ -47,20 +44,6 @@ SOURCES = {
     "CSIM": "a network of identity such as ArcFace in TorchScript: (N, 3, 112, 112) in [-1, 1] to (N, D)",
 }
 """Which file a metric needs."""
-
-
-class ImageExtractor(Protocol):
-    """Describes pictures."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features (N, D) of pictures (N, 3, H, W) in [0, 1]."""
-
-
-class ClipExtractor(Protocol):
-    """Describes clips."""
-
-    def __call__(self, clips: Tensor) -> Tensor:
-        """Features (N, D) of clips (N, 3, CLIP_FRAMES, H, W) in [0, 1]."""
 
 
 def _script(path: Path, metric: str, device: torch.device | str) -> torch.jit.ScriptModule:
