@@ -13,7 +13,7 @@ import av
 from PIL import Image
 
 from headgen.batch.storage import Stamp, is_remote, place_of, stamp
-from headgen.errors import InputError
+from headgen.errors import HeadgenError, InputError
 from headgen.listener.speaker import speaker_info
 from headgen.media.image import read_image
 from headgen.media.video import probe
@@ -85,7 +85,7 @@ def _look_at_picture(path: str) -> None:
         with _opened(path) as file, Image.open(file) as picture:
             if getattr(picture, "n_frames", 1) == 1 or picture.format == "MPO":
                 return
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # what libraries raise of broken files is of many kinds
         pass
     _thoroughly(path, read_image, "is not a picture that can be read; give a JPEG or PNG file")
 
@@ -109,7 +109,7 @@ def _look_at_video(path: str, role: Role, known: Stamp) -> tuple[int | None, flo
                 rate = stream.average_rate or stream.guessed_rate
                 frames = stream.frames or (round(seconds * rate) if seconds and rate else 0)
                 return frames or None, seconds
-    except (OSError, ValueError, IndexError):
+    except Exception:  # as of pictures
         pass
     if role == "speaker":
         advice = "is neither a video nor sound that can be read; give MP4, MOV, MKV, WebM, WAV or M4A"
@@ -128,4 +128,9 @@ def _thoroughly(path: str, read: Callable[[Path], Any], advice: str) -> Any:
     """Asks the reader of the command itself, which may know better and says exactly what is wrong."""
     if is_remote(path):
         raise InputError(f"{path}: {advice}")
-    return read(Path(path))
+    try:
+        return read(Path(path))
+    except HeadgenError:
+        raise
+    except Exception as error:  # one broken file is its row's trouble, not the manifest's
+        raise InputError(f"{path}: {advice}") from error

@@ -112,8 +112,9 @@ def test_names_that_are_not_given_stay_when_rows_move(table):
     assert len({job.name for job in second}) == 3 and first[0].name.startswith("face-0-driver-0-")
 
 
-def test_a_listener_is_checked_too(table):
-    """Texts are read, and sound alone is a speaker."""
+def test_a_listener_is_checked_too(table, tmp_path):
+    """Texts are read, and sound that ends within its head is no speaker."""
+    (tmp_path / "in/cut.flac").write_bytes(b"fLaC")
     rows = {"kind": "listen", "source": "", "driving": "", "calibrate": "", "portrait": "face-0.png"}
     plan = check_manifest(
         table(
@@ -122,6 +123,7 @@ def test_a_listener_is_checked_too(table):
             rows | {"name": "c", "speaker": "camera"},
             rows | {"name": "d", "speaker": "driver-0.mp4", "stream": "true"},
             rows | {"name": "a-2", "speaker": "driver-0.mp4"},
+            rows | {"name": "e", "speaker": "cut.flac"},
         )
     )
     told = problems(plan)
@@ -129,6 +131,7 @@ def test_a_listener_is_checked_too(table):
     assert "batch listens to files" in told[4, "speaker"]
     assert "cannot be given" in told[5, "stream"]
     assert "'a-2'" in told[6, "name"] or "row 2" in told[6, "name"]
+    assert "neither a video nor sound" in told[7, "speaker"]
     assert not plan.jobs  # the second take of the first row would be the last row's
 
 
