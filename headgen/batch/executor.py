@@ -33,7 +33,7 @@ class Executor(Protocol):
     What it promises:
 
     - Every job that it takes from the iterable gives exactly one outcome, in any order, unless `abandon` is
-      called. It takes no more of them than it needs to keep its workers busy.
+      called, or `finish` before it was begun. It takes no more of them than keep its workers busy.
     - A worker that dies is replaced. Its job is tried once more; when that kills a worker too, the outcome is
       "failed" and says how the worker ended.
     - The same job gives the same bytes whoever runs it.

@@ -100,6 +100,8 @@ class LocalExecutor:
                 exhausted = job is None
                 if job is not None:
                     again.append((job, 0))
+            if self._finishing.is_set():
+                again = deque(one for one in again if one[1])  # those that no worker has begun stay undone
             if not again and not any(slot.job for slot in self._slots):
                 return
             self._hand_out(again)
@@ -140,19 +142,22 @@ class LocalExecutor:
         self, slot: _Slot, again: deque[tuple[Job, int]], progress: WorkerCallback | None
     ) -> Iterator[Outcome]:
         """Takes what a worker has said, or notices that it is no more."""
-        try:
-            while slot.connection.poll():
+        while True:
+            try:  # of the connection alone: errors of who is told are theirs
+                if not slot.connection.poll():
+                    return
                 said = slot.connection.recv()
-                if isinstance(said, Outcome):
-                    tries, slot.job = slot.tries, None
-                    yield replace(said, attempts=tries)
-                elif isinstance(said, ProgressEvent):
-                    if progress is not None and slot.job is not None:
-                        progress(WorkerEvent(slot.name, slot.job.name, said))
-                else:
-                    slot.started, self._failed_starts = True, 0
-        except (EOFError, OSError):
-            yield from self._lost(slot, again)
+            except (EOFError, OSError):
+                yield from self._lost(slot, again)
+                return
+            if isinstance(said, Outcome):
+                tries, slot.job = slot.tries, None
+                yield replace(said, attempts=tries)
+            elif isinstance(said, ProgressEvent):
+                if progress is not None and slot.job is not None:
+                    progress(WorkerEvent(slot.name, slot.job.name, said))
+            else:
+                slot.started, self._failed_starts = True, 0
 
     def _lost(self, slot: _Slot, again: deque[tuple[Job, int]]) -> Iterator[Outcome]:
         """A worker died: its job is tried once more by another one, or given up."""
