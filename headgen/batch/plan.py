@@ -196,6 +196,8 @@ class _Reader:
         self._options: dict[str, tuple[Mapping[str, Any], list[tuple[str, str]]]] = {}
         self._paths: dict[str, str] = {}
         self._texts = 0
+        # Known for this manifest only: by the next one, the weights may be others.
+        self._text_encoder, self._weights = functools.cache(_text_encoder), functools.cache(_weights)
 
     def draft(self, row: Row) -> _Draft:
         """Reads one row."""
@@ -278,7 +280,8 @@ class _Reader:
                 converted, problem = _converted(value, verb(kind).types[column]), ""
             except ValueError as error:
                 converted, problem = None, str(error)
-            if column == "model" and not problem and "/" in converted and converted not in hub.manifest():
+            names_model = column in ("model", "text_model") and not problem
+            if names_model and "/" in converted and converted not in hub.manifest():
                 converted = absolute(converted, self.folder)
             if column == "seed":
                 return converted, problem  # there is one for each row: not worth keeping
@@ -319,7 +322,7 @@ class _Reader:
             if self._texts > _TEXTS:
                 read_ranges(options["text"])
             else:
-                read_text(options["text"], _text_encoder(options["text_model"]))
+                read_text(options["text"], self._text_encoder(options["text_model"]))
         except HeadgenError as error:
             return str(error)
         return ""
@@ -334,25 +337,17 @@ class _Reader:
             seconds = probed[draft.inputs["speaker"][0]].seconds
             if seconds is not None:
                 frames = round(seconds * FPS) * int(draft.options.get("takes", 1))
-        return Job(draft.row, kind, draft.name, draft.inputs, draft.options, self._weights(draft), frames)
-
-    def _weights(self, draft: _Draft) -> Mapping[str, str]:
-        complete = {**verb(draft.kind).defaults, **draft.options}
-        return _weights(tuple(name for _, name in model_names(draft.kind, complete)))
+        complete = {**verb(kind).defaults, **draft.options}
+        weights = self._weights(tuple(name for _, name in model_names(kind, complete)))
+        return Job(draft.row, kind, draft.name, draft.inputs, draft.options, weights, frames)
 
 
-@functools.cache
 def _text_encoder(model: str) -> Any:
     return load_text_encoder(hub.resolve(model).folder)
 
 
-@functools.cache
 def _weights(models: tuple[str, ...]) -> Mapping[str, str]:
-    return {
-        f"{Path(name).name}/{file}": digest
-        for name in models
-        for file, digest in hub.resolve(name).sha256.items()
-    }
+    return {f"{name}/{file}": digest for name in models for file, digest in hub.resolve(name).sha256.items()}
 
 
 def option_problem(kind: str, column: str, value: str) -> str:
@@ -393,8 +388,7 @@ def _check_names(drafts: Iterable[_Draft]) -> None:
     for same in rows.values():
         for draft in same[1:] and same:
             others = _rows([other.row for other in same if other is not draft])
-            given = "is the name" if draft.name else "is the content"
-            draft.wrong("name", f"{draft.name!r} {given} of {others}, too; give each a name of its own")
+            draft.wrong("name", f"{draft.name!r} is the name of {others}, too; give each a name of its own")
 
 
 def _name_problem(name: Any) -> str:
