@@ -26,13 +26,14 @@ import numpy as np
 import headgen
 from headgen.batch.results import Log
 from headgen.batch.runner import run_batch
+from headgen.batch.worker import Outcome
 from headgen.errors import HeadgenError
 from headgen.faces.crop import portrait_crop
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.media import VideoWriter, read_image, write_image
 from headgen.media.provenance import sha256
 
-__all__ = ["BatchFigures", "bench", "kill_runs", "leftovers_of", "make_batch", "results_of"]
+__all__ = ["BatchFigures", "bench", "kill_runs", "leftovers_of", "make_batch", "results_of", "speed_of"]
 
 SIDE, FRAMES = 96, 3
 """Pixels of the pictures and of the videos, and frames of a video."""
@@ -220,9 +221,22 @@ def leftovers_of(output: Path, results: dict[str, str]) -> list[str]:
     return sorted(name for name in files if name not in known)
 
 
+def speed_of(ended: Sequence[tuple[float, Outcome]], workers: int) -> tuple[float, float]:
+    """Jobs a second and milliseconds between jobs, once all workers have made their first ones.
+
+    Args:
+        ended: outcomes with the seconds at which they came.
+        workers: that worked at a time.
+    """
+    warm = ended[2 * workers :]  # the first ones load the models
+    span = warm[-1][0] - ended[2 * workers - 1][0]
+    idle = span * workers - sum(outcome.seconds for _, outcome in warm)
+    return len(warm) / span, 1000 * idle / len(warm)
+
+
 def _speed(manifest: Path, output: Path, workers: int) -> tuple[float, dict[str, float]]:
     """Jobs a second from the first outcome on, and milliseconds of a job beside the command."""
-    outcomes: list[tuple[float, Any]] = []
+    outcomes: list[tuple[float, Outcome]] = []
 
     def note(event: Any) -> None:
         outcome = getattr(event, "outcome", None)
@@ -231,13 +245,11 @@ def _speed(manifest: Path, output: Path, workers: int) -> tuple[float, dict[str,
 
     shutil.rmtree(output, ignore_errors=True)
     run_batch(manifest, output, workers=workers, progress=note)
-    warm = outcomes[2 * workers :]  # the first ones load the models
-    span = warm[-1][0] - outcomes[2 * workers - 1][0]
-    jobs = [outcome for _, outcome in warm]
+    rate, between = speed_of(outcomes, workers)
+    jobs = [outcome for _, outcome in outcomes[2 * workers :]]
 
     def mean(name: str) -> float:
         return round(1000 * sum(getattr(job, name) for job in jobs) / len(jobs), 2)
 
     parts = {name: mean(f"seconds_{name}") for name in ("fetch", "check", "store")}
-    between = 1000 * (span * workers - sum(job.seconds for job in jobs)) / len(jobs)
-    return len(jobs) / span, {"command": mean("seconds_make"), **parts, "between jobs": round(between, 2)}
+    return rate, {"command": mean("seconds_make"), **parts, "between jobs": round(between, 2)}

@@ -19,7 +19,7 @@ from headgen.batch.results import Log
 from headgen.batch.runner import run_batch
 from headgen.batch.worker import WorkerSettings
 from headgen.errors import HeadgenError, MissingExtraError
-from headgen.evaluation.bench_batch import leftovers_of, make_batch, results_of
+from headgen.evaluation.bench_batch import leftovers_of, make_batch, results_of, speed_of
 from headgen.progress import ProgressCallback, ProgressEvent
 
 __all__ = ["ClusterFigures", "bench"]
@@ -83,7 +83,7 @@ def bench(
                 if progress is not None:
                     progress(ProgressEvent(name, len(ended), jobs, "jobs"))
                 if len(ended) == jobs // 2:
-                    rates[name], between[name] = _speed(ended)
+                    rates[name], between[name] = speed_of(ended, _WORKERS)
                     lose()
 
             return run_batch(manifest, place / name, make_executor=make, progress=note)
@@ -103,14 +103,6 @@ def bench(
             jobs, report.tally.done, report.tally.failed, jobs // 2, found == expected,
             len(names) == len(set(names)), tuple(leftovers), load, rates, between,
         )  # fmt: skip
-
-
-def _speed(ended: list[tuple[float, Any]]) -> tuple[float, float]:
-    """Jobs a second and milliseconds between jobs, once all workers have made their first ones."""
-    warm = ended[2 * _WORKERS :]
-    span = warm[-1][0] - ended[2 * _WORKERS - 1][0]
-    idle = span * _WORKERS - sum(outcome.seconds for _, outcome in warm)
-    return len(warm) / span, 1000 * idle / len(warm)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ from scipy.io import wavfile
 from headgen.errors import HeadgenError, InputError
 from headgen.listener.speech import SAMPLE_RATE
 from headgen.media.output import replacing
+from headgen.media.provenance import sha256
 from headgen.media.sound import SoundReader
 from headgen.nn.threads import cores
 from headgen.progress import ProgressCallback, ProgressEvent
@@ -124,7 +124,7 @@ def bench(
             ]
             arguments += ["--model", model, "--steps", str(steps), "--frame", frame]
             run = _measured([*arguments, "--max-size", str(max_size), *words])
-            digest = hashlib.sha256(video.read_bytes()).hexdigest()
+            digest = sha256(video)
             first = first or digest
             run |= {"speed": 60 * minutes / run["seconds"], "sha256": digest, "same": digest == first}
             runs[name] = run
