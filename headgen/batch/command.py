@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from headgen.batch.metrics import BatchMetrics, exposed
-from headgen.batch.runner import MakeExecutor, run_batch
+from headgen.batch.pace import duration
 from headgen.batch.state import read_status
-from headgen.batch.telling import JsonLines, TextTeller, duration, report_text
 from headgen.errors import HeadgenError, InputError, check_choices
 from headgen.progress import Cancelled, ProgressCallback, ProgressEvent
 
@@ -49,7 +47,8 @@ def batch(
         manifest: table of jobs, .csv, .jsonl or .parquet, or its address (s3://...).
         output: folder of the results, or its address.
         executor: `local` has worker processes on this machine, `ray` has actors on a Ray cluster.
-        workers: that work at a time; by default one for every two cores of this machine.
+        workers: that work at a time; by default one for every two cores of this machine, with `ray` one for
+            every `cpus` of them.
         address: of a Ray cluster (HOST:PORT, or auto on one of its machines); else one is started here.
         cpus: cores of each worker on a Ray cluster.
         gpus: GPUs of each worker on a Ray cluster; 0.5 lets two share one.
@@ -68,9 +67,18 @@ def batch(
         InputError: a manifest or folder that cannot be used.
         HeadgenError: some jobs have failed, or it ended early; the message says which and why.
     """
+    from headgen.batch.metrics import BatchMetrics, exposed  # they bring all libraries
+    from headgen.batch.runner import run_batch
+    from headgen.batch.telling import JsonLines, TextTeller, report_text
+
     check_choices(executor=(executor, ExecutorName), log=(log, LogFormat))
-    make = _ray(address, workers, cpus, gpus) if executor == "ray" else None
-    if executor == "local" and (address is not None or cpus != 1 or gpus):
+    make = None
+    if executor == "ray":
+        from headgen.nn.threads import cores
+
+        workers = max(1, cores() // max(1, cpus)) if workers is None else workers
+        make = _ray(address, workers, cpus, gpus)
+    elif address is not None or cpus != 1 or gpus:
         raise InputError("--address, --cpus and --gpus go with --executor ray; leave them out")
     console = Console(stderr=True)
     with ExitStack() as stack:
@@ -103,12 +111,11 @@ def batch(
     return text if lines is None else None
 
 
-def _ray(address: str | None, workers: int | None, cpus: int, gpus: float) -> MakeExecutor:
+def _ray(address: str | None, workers: int, cpus: int, gpus: float) -> Any:
+    """What makes the executor, `headgen.batch.runner.MakeExecutor`."""
     from headgen.batch.ray_executor import RayExecutor
-    from headgen.nn.threads import cores
 
-    count = workers or max(1, cores() // cpus)
-    return lambda settings: RayExecutor(settings, count, address=address, cpus=cpus, gpus=gpus)
+    return lambda settings: RayExecutor(settings, workers, address=address, cpus=cpus, gpus=gpus)
 
 
 def status(output: str, *, json: bool = False) -> str:

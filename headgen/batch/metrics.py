@@ -144,10 +144,8 @@ def _page(metrics: BatchMetrics, host: str, port: int) -> Iterator[str]:
 
     try:
         server = ThreadingHTTPServer((host, port), Page)
-    except OSError as error:
-        raise InputError(
-            f"{host}:{port}: cannot be listened on ({error.strerror}); give another port"
-        ) from error
+    except (OSError, OverflowError) as error:  # the latter of a port beyond 65535
+        raise InputError(f"{host}:{port}: cannot be listened on ({error}); give another port") from error
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from statistics import median
+from typing import TYPE_CHECKING
 
-from headgen.batch.job import Job
-from headgen.batch.worker import Outcome
+if TYPE_CHECKING:  # they bring all libraries
+    from headgen.batch.job import Job
+    from headgen.batch.worker import Outcome
 
-__all__ = ["TABLE", "BatchPace"]
+__all__ = ["TABLE", "BatchPace", "duration"]
 
 TABLE = {"reenact": (1.5, 0.06), "listen": (4.0, 0.10)}
 """Seconds for a job and for each of its frames, on one core of a desktop computer with the default models."""
 _LATELY = 200  # jobs of a kind that the rate is taken from
 _USUAL = 250  # frames of a job whose inputs do not say how many
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``3 h 20 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 class BatchPace:

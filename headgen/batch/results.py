@@ -7,12 +7,15 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from headgen.batch.storage import Stamp
-from headgen.batch.worker import Outcome
 from headgen.media.output import output_error, replacing
+
+if TYPE_CHECKING:  # it brings all libraries
+    from headgen.batch.worker import Outcome
 
 __all__ = ["COLUMNS", "TABLES", "Log", "digests_of", "write_tables"]
 
@@ -38,7 +41,7 @@ class Log:
         self.path = path
         self.size = 0
         """Bytes of whole lines that have been written."""
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def read(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """Rows from a byte on; what a kill or a broken disk left of a line is passed over."""
@@ -53,6 +56,8 @@ class Log:
 
     def outcomes(self) -> dict[str, Outcome]:
         """The last outcome of each job, by name."""
+        from headgen.batch.worker import Outcome
+
         shared: dict[Any, Any] = {}  # the same few files stand in thousands of rows
         return {row["name"]: Outcome.from_row(row, shared) for row in self.read()}
 
@@ -63,7 +68,7 @@ class Log:
             InputError: it cannot be written.
         """
         try:
-            self._file = self.path.open("a+b")
+            self._file = self.path.open("a+b", buffering=0)  # what does not fit stays nowhere
             self.size = self._whole()
             self._file.truncate(self.size)
         except OSError as error:
@@ -97,8 +102,9 @@ class Log:
         assert self._file is not None
         line = json.dumps(outcome.as_row(), separators=(",", ":")).encode() + b"\n"
         try:
-            self._file.write(line)
-            self._file.flush()
+            rest = memoryview(line)
+            while rest:  # of a disk that is nearly full, a part is taken first
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):  # the next run cuts it off as well

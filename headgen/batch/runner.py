@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +21,7 @@ from headgen.batch.pace import BatchPace
 from headgen.batch.plan import BadRow, Plan, check_manifest
 from headgen.batch.results import TABLES, digests_of, write_tables
 from headgen.batch.state import State
-from headgen.batch.storage import Stage, Stamp, is_remote
+from headgen.batch.storage import Stamp, digest_of, is_remote
 from headgen.batch.worker import Outcome, WorkerSettings
 from headgen.errors import InputError
 from headgen.nn.threads import cores
@@ -163,6 +164,14 @@ def run_batch(
     return run.report()
 
 
+def _digest(path: str) -> str:
+    """SHA-256 of an input; empty if it cannot be read: its jobs are begun again, and say so."""
+    try:
+        return digest_of(path)
+    except InputError:
+        return ""
+
+
 class _Run:
     """One run."""
 
@@ -189,6 +198,7 @@ class _Run:
         self._sizes = self.state.place.sizes() if self.state.place.remote else None
         inputs = {path for job in self.plan.jobs for path in job.files}
         bad = list(self.plan.bad)
+        done: list[Job] = []
         self._read_changed([job for job in self.plan.jobs if job.name in self.known])
         for job in self.plan.jobs:
             before = self.known.get(job.name)
@@ -198,13 +208,14 @@ class _Run:
             elif before is None or not self._is_same(job, before):
                 self.todo[job.name] = job
             elif before.status == "done" and self._is_there(before):
-                self.tally.done += 1
+                done.append(job)
             elif before.status == "failed" and not retry_failed:
                 self._failed.add(job.name)
             else:
                 self.todo[job.name] = job
         if verify:
-            self._verify()
+            done = self._verified(done)
+        self.tally.done = len(done)
         for row in bad:
             before = self.known.get(row.name)
             if before is not None and before.status == "done" and row.lacks_inputs and self._is_there(before):
@@ -224,9 +235,8 @@ class _Run:
         wanted = {(path, self._stamp(path)) for job in jobs for path in job.files} - self._digests.keys()
         if not wanted:
             return
-        stage = Stage(self.state.work / "changed")
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = zip(wanted, pool.map(lambda one: stage.digest(*one), wanted), strict=True)
+            found = zip(wanted, pool.map(lambda one: _digest(one[0]), wanted), strict=True)
             for done, (one, digest) in enumerate(found, 1):
                 self._digests[one] = digest
                 self._tell(ProgressEvent("read changed inputs", done, len(wanted), unit="files"))
@@ -269,16 +279,18 @@ class _Run:
             return name in self._sizes
         return os.path.exists(self.state.place.path / name)
 
-    def _verify(self) -> None:
-        """Finds results whose bytes are not what they were, and has them made anew."""
-        jobs = {job.name: job for job in self.plan.jobs if job.name not in self.todo.keys() | self._failed}
+    def _verified(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the jobs whose results' bytes are what they were; the others are made anew."""
+        kept = []
         with ThreadPoolExecutor(_THREADS) as pool:
-            whole = pool.map(self._is_whole, (self.known[name] for name in jobs))
-            for done, (job, good) in enumerate(zip(jobs.values(), whole, strict=True), 1):
-                if not good:
+            whole = pool.map(self._is_whole, (self.known[job.name] for job in jobs))
+            for done, (job, good) in enumerate(zip(jobs, whole, strict=True), 1):
+                if good:
+                    kept.append(job)
+                else:
                     self.todo[job.name] = job
-                    self.tally.done -= 1
                 self._tell(ProgressEvent("verify results", done, len(jobs), unit="jobs"))
+        return kept
 
     def _is_whole(self, before: Outcome) -> bool:
         return all(self.state.place.digest(one.name) == one.sha256 for one in before.outputs)
@@ -341,10 +353,9 @@ class _Run:
 
     def _identified(self, job: Job, outcome: Outcome) -> Outcome:
         """A job whose worker died without a word; it is not to be tried in every run."""
-        stage = Stage(self.state.work / "changed")
         stamps = {path: self._stamp(path) for path in job.files}
         try:
-            digests = {path: stage.digest(path, stamps[path]) for path in job.files}
+            digests = {path: digest_of(path) for path in job.files}
         except InputError:
             return outcome
         return replace(outcome, stamps=stamps, digests=digests, identity=job.identity(digests))
@@ -356,11 +367,12 @@ class _Run:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             return folder
-        others = [
+        siblings = (
             other
             for other in self.plan.probed
             if other != path and os.path.dirname(other) == folder and not is_remote(other)
-        ][:_SIBLINGS]
+        )
+        others = list(islice(siblings, _SIBLINGS))
         return folder if others and not any(map(os.path.exists, others)) else ""
 
     def _stop(self, reason: str, executor: Executor) -> None:

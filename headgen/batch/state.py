@@ -18,6 +18,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from headgen.batch.results import TABLES, Log
-from headgen.batch.storage import Place, absolute
+from headgen.batch.storage import PARTS, Place, absolute
 from headgen.errors import InputError
 from headgen.media.output import output_error, replacing
 
@@ -57,6 +58,8 @@ class State:
         self._stack = ExitStack()
         self._pieces = self._sent = 0
         self._last_send = 0.0
+        self._lost: InputError | None = None
+        """Why remote storage is no longer this run's."""
 
     def __enter__(self) -> State:
         with ExitStack() as stack:
@@ -73,8 +76,9 @@ class State:
             if self.place.remote:
                 self._take_lease()
                 stack.callback(self._give_lease_back)
+                stack.enter_context(self._renewing())
                 for name in self.place.sizes():
-                    if name.endswith(".part"):
+                    if name.startswith(f"{PARTS}/"):
                         self.place.remove(name)
                 pieces = self._log_pieces()
                 self._fetch_log(pieces)
@@ -125,9 +129,13 @@ class State:
             status["state"] != "running" or time.monotonic() - self._last_send >= _SEND
         ):
             self._last_send = time.monotonic()
-            self._check_lease()
-            self._send_log()
-            self._send(self.folder / "status.json", f"{FOLDER}/status.json")
+            if self._lost is not None:
+                raise self._lost
+            try:
+                self._send_log()
+                self._send(self.folder / "status.json", f"{FOLDER}/status.json")
+            except OSError as error:
+                raise output_error(self.folder, error) from error
 
     def publish(self, names: list[str]) -> None:
         """Brings the tables to remote storage; local ones are where they belong."""
@@ -200,6 +208,30 @@ class State:
             raise _busy(self.place.address, lease)
         self._write_lease()
 
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Inside, the claim does not run out, however long inputs and results are read."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(_SEND):
+                try:
+                    self._check_lease()
+                except InputError as error:
+                    self._lost = error
+                    return
+                except OSError as error:
+                    self._lost = output_error(self.folder, error)
+                    return
+
+        thread = threading.Thread(target=renew, name="headgen-batch-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
     def _give_lease_back(self) -> None:
         with suppress(InputError):  # it runs out by itself
             lease = self._lease()
@@ -262,7 +294,7 @@ def read_status(output: str) -> dict[str, Any]:
     for row in Log(folder / "log.jsonl").read(status["log"]):
         if row["status"] in ("done", "failed"):
             status[row["status"]] += 1
-            status["frames"] += row["frames"]
+            status["frames"] += row.get("frames", 0)  # none of a job that failed
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)

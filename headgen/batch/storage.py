@@ -20,8 +20,10 @@ from headgen.errors import InputError
 from headgen.media.output import output_error
 from headgen.media.provenance import sha256
 
-__all__ = ["Place", "Stage", "Stamp", "absolute", "is_remote", "joined", "reachable", "stamp"]
+__all__ = ["Place", "Stage", "Stamp", "absolute", "digest_of", "is_remote", "joined", "reachable", "stamp"]
 
+PARTS = ".headgen/parts"
+"""Folder below remote results for what is on its way; what a kill leaves in it is nobody else's."""
 _BLOCK = 1 << 20
 _LEAST_STAGE = 2 << 30
 T = TypeVar("T")
@@ -121,8 +123,28 @@ def stamp(path: str) -> Stamp:
     return Stamp(status.st_size, str(status.st_mtime_ns))
 
 
+def digest_of(path: str) -> str:
+    """SHA-256 of a file's contents, read where it lies.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not is_remote(path):
+        return reachable(path, lambda: sha256(path))
+    filesystem, inside = place_of(path)
+    return reachable(path, lambda: _digest(filesystem, inside))
+
+
+def _digest(filesystem: Any, path: str) -> str:
+    digest = hashlib.sha256()
+    with filesystem.open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 class Stage:
-    """Local copies of remote inputs, and everybody's digests. One belongs to one worker.
+    """Local copies of remote inputs, and the digests of all inputs. One belongs to one worker.
 
     A local file is used where it lies. A remote one is copied once and stays for the jobs that follow, until
     the folder is full.
@@ -167,11 +189,13 @@ class Stage:
                 while block := reachable(path, lambda: source.read(_BLOCK)):
                     digest.update(block)
                     size += file.write(block)
-        except OSError as error:
-            raise output_error(target, error) from error
-        if size != known.size:
+            if size != known.size:
+                raise InputError(f"{path}: {size} of {known.size} bytes came; try again")
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise InputError(f"{path}: {size} of {known.size} bytes came; try again")
+            if isinstance(error, OSError):
+                raise output_error(target, error) from error
+            raise
         self._copies[key], self._digests[key] = target, digest.hexdigest()
         return target
 
@@ -179,9 +203,7 @@ class Stage:
         """SHA-256 of an input's contents, computed once."""
         key = (path, known)
         if key not in self._digests:
-            local = self.local(path, known)
-            if key not in self._digests:
-                self._digests[key] = reachable(path, lambda: sha256(local))
+            self._digests[key] = digest_of(path)
         return self._digests[key]
 
     def _make_room(self, size: int) -> None:
@@ -237,14 +259,15 @@ class Place:
             except OSError as error:
                 raise output_error(target, error) from error
             return
-        end, part = f"{self._root}/{name}", f"{self._root}/{name}.part"
+        end, part = f"{self._root}/{name}", f"{self._root}/{PARTS}/{name}.part"
         address = self.address_of(name)
 
         def send() -> None:
-            self._filesystem.makedirs(posixpath.dirname(end), exist_ok=True)
+            for path in (end, part):
+                self._filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
             try:
                 self._filesystem.put_file(str(local), part)
-                if digest and self._digest(part) != digest:
+                if digest and _digest(self._filesystem, part) != digest:
                     raise InputError(f"{address}: did not arrive whole; run again")
                 self._filesystem.mv(part, end)
             except BaseException:
@@ -255,23 +278,13 @@ class Place:
         reachable(address, send)
         local.unlink()
 
-    def _digest(self, path: str) -> str:
-        digest = hashlib.sha256()
-        with self._filesystem.open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
-
     def digest(self, name: str) -> str:
         """SHA-256 of a file in it.
 
         Raises:
             InputError: it cannot be read.
         """
-        address = self.address_of(name)
-        if not self.remote:
-            return reachable(address, lambda: sha256(self.path / name))
-        return reachable(address, lambda: self._digest(f"{self._root}/{name}"))
+        return digest_of(self.address_of(name))
 
     def sizes(self) -> dict[str, int]:
         """Bytes of everything in it, by name; empty if it does not exist."""

@@ -15,25 +15,15 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from headgen.batch.pace import duration
 from headgen.batch.runner import BatchEvent, BatchReport, Tally
 from headgen.batch.worker import Outcome
 from headgen.progress import ProgressEvent
 
-__all__ = ["JsonLines", "TextTeller", "duration", "report_text"]
+__all__ = ["JsonLines", "TextTeller", "report_text"]
 
 _PLAIN = 10.0  # seconds between two lines on how far it is, off a terminal
 _SHOWN = 20  # failures that the last report shows
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``3 h 20 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 def _far(tally: Tally) -> str:

@@ -9,15 +9,19 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from headgen.batch import local
+from headgen.batch import local, state
 from headgen.batch.command import batch, status
 from headgen.batch.job import Job
-from headgen.batch.metrics import BatchMetrics
+from headgen.batch.metrics import BatchMetrics, exposed
 from headgen.batch.results import Log
 from headgen.batch.runner import run_batch
 from headgen.batch.state import State, read_status
@@ -110,13 +114,16 @@ def test_remote_storage(table, run, inputs):
     manifest = table({"name": "a"}, {"name": "b", "driving": "none.mp4"}, {"name": "c", "source": "text.mp4"})
     for path in manifest.parent.iterdir():
         memory.put_file(str(path), f"/far/in/{path.name}")
+    memory.pipe_file("/far/out/mine.part", b"somebody's own")
+    memory.pipe_file("/far/out/.headgen/parts/a.mp4.part", b"of a run that was killed")
     report, begun = run("memory://far/in/manifest.csv", "memory://far/out")
     assert begun == ["a"] and report.tally.failed == 2
     run(manifest, manifest.parent.parent / "near")
     assert memory.cat_file("/far/out/a.mp4") == (manifest.parent.parent / "near/a.mp4").read_bytes()
     names = {name.removeprefix("/far/out/") for name in memory.find("/far/out")}
     assert {"a.mp4", "a.mp4.json", "results.csv", "results.parquet", ".headgen/status.json"} <= names
-    assert not [name for name in names if name.endswith(".part")] and ".headgen/lease.json" not in names
+    assert [name for name in names if name.endswith(".part")] == ["mine.part"]
+    assert ".headgen/lease.json" not in names
     assert json.loads(memory.cat_file("/far/out/a.mp4.json"))["inputs"]["source"][0]["file"] == "face-0.png"
     assert "1 done" in status("memory://far/out")
     assert run("memory://far/in/manifest.csv", "memory://far/out")[1] == []
@@ -129,17 +136,35 @@ def test_a_second_run_in_one_folder_is_told_of_the_first(table, run, tmp_path):
         state.write_status({"state": "running", "done": 0, "failed": 0, "frames": 0})
         with pytest.raises(InputError, match="another run works here"):
             run(table({"name": "a"}))
-        assert read_status(str(tmp_path / "out"))["alive"]
+        state.log.append(Outcome("b", 3, "reenact", "failed", error="why"))
+        found = read_status(str(tmp_path / "out"))
+        assert found["alive"] and found["failed"] == 1  # since the status was written
     with State("memory://leased/out"), pytest.raises(InputError, match="another run works here"):
         State("memory://leased/out").__enter__()
     assert run(table({"name": "a"}))[0].made == 1
+
+
+def test_a_claim_does_not_run_out_while_its_run_reads(monkeypatch):
+    """Reading what has changed may take longer than a claim lasts; another one's claim is respected."""
+    monkeypatch.setattr(state, "_SEND", 0.02)
+    with State("memory://claimed/out") as first:
+        begun = first._lease()["time"]
+        deadline = time.monotonic() + 20
+        while first._lease()["time"] == begun and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert first._lease()["time"] > begun
+        while first._lost is None and time.monotonic() < deadline:
+            first.place._filesystem.pipe_file("/claimed/out/.headgen/lease.json", b'{"run": "x", "time": 0}')
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="another run works here"):
+            first.write_status({"state": "running"})
 
 
 def test_nothing_in_the_way_is_replaced(table, run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a.mp4").write_bytes(b"somebody's own")
     manifest = table({"name": "a"}, {"name": "driver-1", "driving": "driver-1.mp4"})
-    report, begun = run(manifest)
+    report, begun = run(manifest, verify=True)
     assert begun == ["driver-1"] and "not of this batch" in report.failures[0].error
     assert (tmp_path / "out/a.mp4").read_bytes() == b"somebody's own"
     report, begun = run(manifest, manifest.parent)
@@ -225,6 +250,23 @@ def test_a_torn_line_of_the_log_is_cut_off(tmp_path):
     assert list(log.outcomes()) == ["a", "c"] and log.outcomes()["c"].error == "why"
 
 
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    log = Log(tmp_path / "log.jsonl")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with log:
+        log.append(Outcome("a", 2, "reenact", "done"))
+        whole = log.path.read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, before[1]))
+        try:
+            with pytest.raises(InputError, match="no room left"):
+                log.append(Outcome("b", 3, "reenact", "done"))
+            assert log.path.read_bytes() == whole
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        log.append(Outcome("c", 4, "reenact", "done"))
+    assert list(log.outcomes()) == ["a", "c"]
+
+
 def test_json_lines_and_figures(table, run):
     stream = io.StringIO()
     figures, lines = BatchMetrics(), JsonLines(stream)
@@ -246,6 +288,14 @@ def test_json_lines_and_figures(table, run):
         "# TYPE headgen_batch_frames_per_second gauge",
     ):
         assert line in text.splitlines()
+    with pytest.raises(InputError, match="another port"), exposed(figures, "70000"):
+        pass
+
+
+def test_the_status_is_told_at_once():
+    """Without the libraries that only work needs."""
+    script = "import sys, headgen.batch.command; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 def test_a_cancelled_run_leaves_nothing_half_written(table, run, tmp_path):
