@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -34,7 +35,7 @@ from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.transformer import ListenerTransformer
+from headgen.listener.transformer import Context, ListenerTransformer
 from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
 from headgen.listening import ListeningClip, clip_names, read_clip
 from headgen.training.average import move_average
@@ -189,6 +190,14 @@ def stretch(track: SpeakerTrack, start: int, latent_frames: int, lead: int) -> d
     first, last = start * FRAMES_PER_LATENT - lead, (start + latent_frames) * FRAMES_PER_LATENT
     rows = track[max(0, first) : last].preceded(max(0, -first))
     return {name: torch.from_numpy(getattr(rows, name)) for name in ("audio", "motion", "heard", "seen")}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a network is told of a batch, in all denoising steps alike."""
+
+    context: Context
+    speaker: SpeakerTokens
 
 
 class ListeningData(EndlessData):
@@ -346,12 +355,18 @@ class ListenerGenModule(L.LightningModule):
             batch: the speaker, and portraits.
             keep: (B,) bool each: whether audio and motion are given.
         """
-        frames = noisy.shape[1] * self.codec.frames_per_latent
-        speaker = model["adapter"].encode(condition(batch, keep), first=frames - batch["audio"].shape[1])
+        told = self.told(model, batch, keep)
+        clean = model["transformer"](
+            noisy, sigma, told.context, adapter=model["adapter"], speaker=told.speaker
+        )
+        return clean, told.speaker
+
+    def told(self, model: Any, batch: Batch, keep: tuple[Tensor, Tensor]) -> Told:
+        """What the network is told of a batch; arguments as of `predict`."""
+        rows = batch["latents"].shape[1] * self.codec.frames_per_latent
+        speaker = model["adapter"].encode(condition(batch, keep), first=rows - batch["audio"].shape[1])
         text = TextTokens(batch["text"], batch["text_start"], batch["text_end"])
-        context = model["transformer"].encode(batch["portrait"], text)
-        clean = model["transformer"](noisy, sigma, context, adapter=model["adapter"], speaker=speaker)
-        return clean, speaker
+        return Told(model["transformer"].encode(batch["portrait"], text), speaker)
 
     def loss(self, model: Any, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Named losses of a batch with some noise."""

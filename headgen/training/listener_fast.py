@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -31,13 +30,10 @@ from einops import rearrange
 from torch import Tensor
 
 from headgen import hub
-from headgen.listener.adapter import SpeakerTokens
 from headgen.listener.engine import CHUNK, LIVELINESS
 from headgen.listener.gen import ListenerPipeline, for_steps, rows_before
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
-from headgen.listener.transformer import Context
-from headgen.listener.wishes import TextTokens
-from headgen.training.listener import PAST_NOISE, SHIFT, Batch, ListenerGenModule, condition
+from headgen.training.listener import PAST_NOISE, SHIFT, Batch, ListenerGenModule, Told
 from headgen.training.shares import Noise, Share
 
 __all__ = ["FewStepModule", "energy_score"]
@@ -60,14 +56,6 @@ CHANGES = 2.0
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Clean latents (B, F, P, D) of noisy ones at a noise level."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a network is told of a batch, in all denoising steps alike."""
-
-    context: Context
-    speaker: SpeakerTokens
 
 
 class CleanPast:
@@ -235,13 +223,6 @@ class FewStepModule(ListenerGenModule):
             steps = int(self.hparams.sampling_steps)
             value, _ = self.score(self.average_model, batch, noise, chunked, steps)
             self.log(f"val/{name}", value, batch_size=len(batch["latents"]), sync_dist=True)
-
-    def told(self, model: Any, batch: Batch, keep: tuple[Tensor, Tensor]) -> Told:
-        """What the network is told of a batch; arguments as of `predict`."""
-        rows = batch["latents"].shape[1] * self.codec.frames_per_latent
-        speaker = model["adapter"].encode(condition(batch, keep), first=rows - batch["audio"].shape[1])
-        text = TextTokens(batch["text"], batch["text_start"], batch["text_end"])
-        return Told(model["transformer"].encode(batch["portrait"], text), speaker)
 
     def squared_error(self, found: Tensor, aim: Tensor) -> Tensor:
         """Of places and of changes from frame to frame, as the teacher was trained."""
