@@ -1,4 +1,4 @@
-"""What is kept of a face that is followed through a video: about 600 bytes a frame, however large the pictures."""
+"""What is kept of a face that is followed through a video: some 600 bytes a frame, whatever the pictures."""
 
 from __future__ import annotations
 
