@@ -17,6 +17,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 
 import av
+import av.error
 import av.stream
 import numpy as np
 
@@ -166,7 +167,7 @@ def speaker_info(path: str | Path) -> SpeakerInfo:
                 not stream.disposition & av.stream.Disposition.attached_pic
                 for stream in container.streams.video
             )
-    except (OSError, ValueError):
+    except (OSError, ValueError, av.error.FFmpegError):
         has_audio = has_video = False
     if has_audio and not has_video:
         sound = SoundReader(path, SAMPLE_RATE)

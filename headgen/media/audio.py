@@ -69,7 +69,7 @@ class AudioTrack:
         """
         try:
             source = av.open(str(path), metadata_errors="replace")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, av.error.FFmpegError) as error:
             raise InputError(f"{path}: its sound cannot be read; give a video or sound file") from error
         streams = source.streams.audio
         if not streams or streams[0].codec_context is None or not streams[0].codec_context.sample_rate:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -149,7 +150,7 @@ def _read_rare(path: Path, error: Exception) -> np.ndarray:
                 kind = "a video" if container.streams.video and name != "tty" else "not a picture"
                 raise InputError(f"{path}: is {kind}; {advice}") from error
             return frame_to_rgb(next(container.decode(video=0)))
-    except (OSError, ValueError, IndexError, StopIteration):
+    except (OSError, ValueError, av.error.FFmpegError, IndexError, StopIteration):
         raise InputError(f"{path}: is not a picture that can be read; {advice}") from error
 
 

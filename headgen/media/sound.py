@@ -62,7 +62,7 @@ class SoundReader:
         """
         try:
             container = av.open(str(self.path), metadata_errors="replace")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, av.error.FFmpegError) as error:
             raise InputError(f"{self.path}: its sound cannot be read; give a video or sound file") from error
         with container:
             stream = sound_stream(container)

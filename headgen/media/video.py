@@ -428,7 +428,7 @@ def _open(path: Path) -> av.container.InputContainer:
         raise InputError(f"{path}: is empty (0 bytes); {_AGAIN}")
     try:
         container = av.open(str(path), metadata_errors="replace")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, av.error.FFmpegError) as error:
         if _looks_like_mp4(path):
             raise InputError(f"{path}: is cut off (its index is missing); {_AGAIN}") from error
         raise InputError(f"{path}: is not a video that can be read; {_ADVICE}") from error

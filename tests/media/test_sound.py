@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from headgen.errors import InputError
+from headgen.listener.speaker import speaker_info
 from headgen.media.sound import SoundReader
 
 RATE = 16_000
@@ -88,3 +89,17 @@ def test_a_file_without_sound_is_named(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"s\.mp4: its sound cannot be read"):
         read(path)
+
+
+def test_a_file_that_ends_in_its_head_is_named(tmp_path):
+    path = tmp_path / "cut.flac"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flac", rate=16000, layout="mono")
+        block = av.AudioFrame.from_ndarray(noise(4096)[None], "s16", "mono")
+        block.sample_rate = 16000
+        container.mux([*stream.encode(block), *stream.encode(None)])
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(InputError, match=r"cut\.flac.*cannot be read"):
+        read(path)
+    with pytest.raises(InputError, match=r"cut\.flac"):
+        speaker_info(path)
