@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from headgen import hub
 from headgen.errors import InputError, WeightsError
 from headgen.listener.gen import USUAL_STEPS, ListenerPipeline
-from headgen.listener.saved import saved_config
 from headgen.listener.speaker import shown_pictures
 from headgen.listener.text import TextRequest, load_text_encoder, read_text
 from headgen.listener.track import FPS
@@ -24,6 +23,7 @@ from headgen.listener.wishes import ATTITUDES, Wish
 from headgen.media.image import side_by_side
 from headgen.media.provenance import container_metadata
 from headgen.media.video import VideoWriter
+from headgen.nn.saved import saved_config
 
 __all__ = [
     "FrameMode", "Layout", "Listening", "asked_for", "check_listener", "digests", "usual_model",

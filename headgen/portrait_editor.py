@@ -11,7 +11,6 @@ itself, see `headgen.faces.irises`.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -35,6 +34,7 @@ from headgen.media.image import IMAGE_SUFFIXES, write_image
 from headgen.media.output import check_output
 from headgen.media.provenance import PICTURE_STATEMENT, picture_metadata, write_run_record
 from headgen.nn.kept import kept
+from headgen.nn.saved import saved_config
 
 if TYPE_CHECKING:
     from headgen.fsrt.small import FSRTSmall
@@ -307,8 +307,8 @@ class PortraitEditor:
         from headgen.fsrt.small import FSRTSmall
 
         files = hub.resolve(model)
-        config = files.folder / FSRTSmall.config_name
-        if not config.is_file() or json.loads(config.read_text())["_class_name"] != "FSRTSmall":
+        found = saved_config(files.folder / FSRTSmall.config_name).get("_class_name")
+        if found != FSRTSmall.__name__:
             raise InputError(f"model={model!r} cannot edit portraits; use fsrt-small or one trained like it")
         self.weights = files.sha256
         self._network = kept(FSRTSmall.from_pretrained, files.folder)

@@ -33,7 +33,7 @@ ALLOWED = {
     "synth": {"errors", "progress", "media", "faces", "nn", "hub"},
     "prepare": {"errors", "progress", "media", "faces"},
     "reenact": {"errors", "progress", "media", "faces", "nn", "fsrt", "hub", "scheduler"},
-    "listener_request": {"errors", "media", "listener", "hub"},
+    "listener_request": {"errors", "media", "nn", "listener", "hub"},
     "stream": {"errors", "progress", "media", "faces", "listener", "hub", "scheduler", "listener_request"},
     "listen": {
         *("errors", "progress", "media", "faces", "listener", "hub", "scheduler"),

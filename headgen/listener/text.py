@@ -27,9 +27,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from headgen.errors import InputError, WeightsError
-from headgen.listener.saved import saved_config
 from headgen.listener.wishes import ATTITUDES, FULL, WISHES, Wish
 from headgen.nn.kept import kept
+from headgen.nn.saved import saved_config
 
 __all__ = [
     "TextEncoder",
