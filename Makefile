@@ -18,8 +18,9 @@ demo: setup
 	$(BIN)/python demos/reenact_astronaut.py
 	$(BIN)/python demos/listen_astronaut.py
 
+# In order, because a process that has trained cannot load MediaPipe's segmentation afterwards.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -131,7 +131,7 @@ def test_a_listener_is_checked_too(table, tmp_path):
     assert "batch listens to files" in told[4, "speaker"]
     assert "cannot be given" in told[5, "stream"]
     assert "'a-2'" in told[6, "name"] or "row 2" in told[6, "name"]
-    assert "neither a video nor sound" in told[7, "speaker"]
+    assert "cut.flac: is not a video that can be read" in told[7, "speaker"]
     assert not plan.jobs  # the second take of the first row would be the last row's
 
 
