@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from headgen.batch.beside import beside
 from headgen.batch.runner import BatchEvent
 from headgen.errors import InputError
 from headgen.media.output import replacing
@@ -162,9 +163,7 @@ def _file(metrics: BatchMetrics, path: Path) -> Iterator[None]:
         with replacing(path) as part:
             part.write_text(metrics.text(), encoding="utf-8")
 
-    ended = threading.Event()
-
-    def beat() -> None:
+    def beat(ended: threading.Event) -> None:
         try:
             while not ended.wait(_BEAT):
                 write()
@@ -173,10 +172,5 @@ def _file(metrics: BatchMetrics, path: Path) -> Iterator[None]:
             logger.warning("no more figures: %s", error)
 
     write()
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+    with beside(beat, "headgen-batch-figures"):
         yield
-    finally:
-        ended.set()
-        thread.join()

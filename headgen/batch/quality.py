@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from headgen.faces.mesh import eye_distance
+from headgen.faces.mesh import SKIN, eye_distance
 from headgen.faces.tracker import FaceTracker
 from headgen.media.video import VideoReader, frame_to_rgb
 
@@ -21,8 +21,6 @@ TRIPLES = 8
 """Stretches of three frames that are looked at, at most."""
 WHOLE = 300
 """Frames up to which a video is decoded as a whole; of longer ones, only what follows key frames."""
-SKIN = 468
-"""Landmarks without the irises, which jump."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
 
+from headgen.batch.beside import beside
 from headgen.batch.executor import Executor, WorkerEvent
 from headgen.batch.job import Job
 from headgen.batch.local import LocalExecutor
@@ -425,12 +426,10 @@ class _Run:
             ],
         }
 
-    @contextmanager
-    def _beating(self, executor: Executor) -> Iterator[None]:
+    def _beating(self, executor: Executor) -> AbstractContextManager[None]:
         """Inside, the status is written every second, also while no job says anything."""
-        ended = threading.Event()
 
-        def beat() -> None:
+        def beat(ended: threading.Event) -> None:
             while True:
                 try:
                     self.state.write_status(self._status("running"))
@@ -440,13 +439,7 @@ class _Run:
                 if ended.wait(_BEAT):
                     return
 
-        thread = threading.Thread(target=beat, name="headgen-batch-status", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return beside(beat, "headgen-batch-status")
 
     @contextmanager
     def _interruptible(self, executor: Executor) -> Iterator[None]:

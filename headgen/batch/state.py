@@ -22,12 +22,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from headgen.batch.beside import beside
 from headgen.batch.results import TABLES, Log
 from headgen.batch.storage import PARTS, Place, absolute
 from headgen.errors import InputError
@@ -208,12 +209,10 @@ class State:
             raise _busy(self.place.address, lease)
         self._write_lease()
 
-    @contextmanager
-    def _renewing(self) -> Iterator[None]:
+    def _renewing(self) -> AbstractContextManager[None]:
         """Inside, the claim does not run out, however long inputs and results are read."""
-        ended = threading.Event()
 
-        def renew() -> None:
+        def renew(ended: threading.Event) -> None:
             while not ended.wait(_SEND):
                 try:
                     self._check_lease()
@@ -224,13 +223,7 @@ class State:
                     self._lost = output_error(self.folder, error)
                     return
 
-        thread = threading.Thread(target=renew, name="headgen-batch-lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return beside(renew, "headgen-batch-lease")
 
     def _give_lease_back(self) -> None:
         with suppress(InputError):  # it runs out by itself

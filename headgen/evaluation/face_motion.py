@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headgen.faces.mesh import eye_distance, fit_pose
+from headgen.faces.mesh import SKIN, eye_distance, fit_pose
 from headgen.faces.motion import MOTION_NAMES, expression_coefficients, head_angles
 
 __all__ = [
     "CHANNELS",
     "LEAST_FRAMES",
-    "SKIN",
     "TRACKING_NOISE",
     "Landmarks",
     "bend",
@@ -39,7 +38,6 @@ LEAST_FRAMES = 5
 """Frames with both faces under which motion is not judged."""
 TRACKING_NOISE = 1e-5
 """Added to both sides of the jitter ratio, in squared outer-eye distances: about what tracking alone has."""
-SKIN = 468  # landmarks before the irises, which look around
 
 Landmarks = NDArray[np.floating]
 """(478, 3) tracked points in pixels, as in `headgen.faces.mesh`."""

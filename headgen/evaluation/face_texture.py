@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from headgen.evaluation.face_motion import SKIN, Landmarks
-from headgen.faces.mesh import barycentric, draw_triangles, eye_distance, facing, mean_face, triangles
+from headgen.evaluation.face_motion import Landmarks
+from headgen.faces.mesh import SKIN, barycentric, draw_triangles, eye_distance, facing, mean_face, triangles
 
 __all__ = ["Face", "FaceGrid", "colour_difference", "face_grid", "sharpness", "softened", "texture_ssim"]
 

@@ -26,6 +26,8 @@ LIPS_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 31
 EYE_RIGHT = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 EYE_LEFT = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 IRIS_RIGHT, IRIS_LEFT = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
+SKIN = 468
+"""How many landmarks come before the irises, which look around."""
 LIDS_RIGHT = ((159, 145), (158, 153), (160, 144))
 """Pairs of upper and lower lid of the right eye, the middle one first."""
 LIDS_LEFT = ((386, 374), (385, 380), (387, 373))

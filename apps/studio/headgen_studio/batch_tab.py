@@ -15,7 +15,7 @@ from headgen.errors import HeadgenError
 from headgen_studio import batches
 from headgen_studio.batches import RESULTS, Batch, Checked
 from headgen_studio.history import Job
-from headgen_studio.page import Page
+from headgen_studio.page import QUIET, Page
 from headgen_studio.panel import JobPanel, finished
 from headgen_studio.studio import Person, Studio, in_words
 
@@ -82,10 +82,8 @@ def build(studio: Studio, page: Page) -> None:
         api_retry = gr.Checkbox(visible=False, label="retry_failed")
         api_button = gr.Button(visible=False)
 
-    private: Any = {"api_visibility": "private", "show_progress": "hidden"}
-
     folder.upload(
-        lambda have, more: [*(have or []), *(more or [])], [files, folder], files, **private
+        lambda have, more: [*(have or []), *(more or [])], [files, folder], files, **QUIET
     )  # a folder's files join those that are there
 
     def listed(person: Person, chosen: str | None = None) -> list[Any]:
@@ -144,13 +142,13 @@ def build(studio: Studio, page: Page) -> None:
         own = {batch.key: batch for batch in batches.of_person(studio.workspace, person)}
         return _table(studio, own[key], person) if key in own else ""
 
-    panel.timer.tick(choose, earlier, table, queue=False, **private)
-    earlier.input(choose, earlier, table, queue=False, **private)
+    panel.timer.tick(choose, earlier, table, queue=False, **QUIET)
+    earlier.input(choose, earlier, table, queue=False, **QUIET)
 
     def enter(chosen: str | None, request: gr.Request) -> list[Any]:
         return listed(Person.of(request), chosen)
 
-    tab.select(enter, earlier, shown, queue=False, **private)
+    tab.select(enter, earlier, shown, queue=False, **QUIET)
 
     @in_words
     def zipped(key: str, request: gr.Request) -> Any:

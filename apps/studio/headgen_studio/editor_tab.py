@@ -16,7 +16,7 @@ from headgen.media.provenance import record_path
 from headgen.portrait_editor import RANGES, PortraitEdit
 from headgen_studio import examples
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page, heading
+from headgen_studio.page import QUIET, Loader, Page, heading
 from headgen_studio.picture import picture
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.uploads import check_picture
@@ -101,22 +101,21 @@ def build(studio: Studio, page: Page) -> None:
     def draw(path: str | None, face: float, *now: float) -> str:
         return _drawn(studio, path, face, now)
 
-    private: Any = {"api_visibility": "private", "show_progress": "hidden"}
-    live: Any = {**private, "queue": False, "trigger_mode": "always_last"}
+    live: Any = {**QUIET, "queue": False, "trigger_mode": "always_last"}
     drawing = (draw, [portrait, face, *values], view)
-    portrait.change(*drawing, **private)
+    portrait.change(*drawing, **QUIET)
     face.change(*drawing, **live)
     for button, example in zip(tries, shown.values(), strict=True):
-        button.click(lambda path=str(example): path, None, portrait, queue=False, **private)
+        button.click(lambda path=str(example): path, None, portrait, queue=False, **QUIET)
     for slider in values:
         slider.input(*drawing, **live)
     for button, preset in zip(presets, PRESETS.values(), strict=True):
         chosen = [preset.get(name, 0.0) for name in _NAMES]
-        button.click(lambda chosen=chosen: chosen, None, values, queue=False, **private).then(
-            *drawing, queue=False, **private
+        button.click(lambda chosen=chosen: chosen, None, values, queue=False, **QUIET).then(
+            *drawing, queue=False, **QUIET
         )
     rest = [0.0] * len(values)
-    reset.click(lambda: rest, None, values, queue=False, **private).then(*drawing, queue=False, **private)
+    reset.click(lambda: rest, None, values, queue=False, **QUIET).then(*drawing, queue=False, **QUIET)
 
     asked = [portrait, face, ending, *values]
 

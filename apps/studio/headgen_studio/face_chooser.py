@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from headgen.errors import InputError
+from headgen_studio.page import QUIET
 from headgen_studio.studio import Studio, in_words
 from headgen_studio.uploads import check_picture
 
@@ -17,7 +18,6 @@ __all__ = ["FaceChooser"]
 
 MOST = 1280
 """Longest side at which faces are looked for, pixels: as the library does by default."""
-QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class FaceChooser:

@@ -13,7 +13,7 @@ import gradio as gr
 from headgen.errors import HeadgenError, InputError
 from headgen.media.provenance import record_path
 from headgen_studio.history import Job
-from headgen_studio.page import Page
+from headgen_studio.page import PRIVATE, QUIET, Page
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.tasks import SHEET, THUMBNAIL
 from headgen_studio.timeline import timeline_html
@@ -25,8 +25,6 @@ SHOWN = 60
 VIDEOS = (".mp4", ".mov", ".mkv")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 NAMES = {"reenact": "Reenact", "listen": "Listen", "edit_portrait": "Edit", "batch": "Batch"}
-QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
-PRIVATE: Any = {"api_visibility": "private"}
 
 
 def build(studio: Studio, page: Page) -> None:

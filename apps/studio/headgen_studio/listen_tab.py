@@ -16,7 +16,7 @@ from headgen_studio import examples
 from headgen_studio.choices import listeners
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page, heading
+from headgen_studio.page import PRIVATE, QUIET, Loader, Page, heading
 from headgen_studio.panel import JobPanel, finished
 from headgen_studio.picture import picture
 from headgen_studio.studio import Person, Studio, in_words
@@ -35,8 +35,6 @@ SUGGESTIONS = (
 """What the listener understands, as it may be said."""
 TAKES = 4
 """Takes that are shown side by side, the newest ones."""
-QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
-PRIVATE: Any = {"api_visibility": "private"}
 
 
 def build(studio: Studio, page: Page) -> None:

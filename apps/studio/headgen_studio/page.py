@@ -12,7 +12,12 @@ import gradio as gr
 from headgen_studio.history import Job
 from headgen_studio.studio import Person
 
-__all__ = ["Loader", "Page", "heading"]
+__all__ = ["PRIVATE", "QUIET", "Loader", "Page", "heading"]
+
+PRIVATE: Any = {"api_visibility": "private"}
+"""Of events of the page that are no endpoint for scripts."""
+QUIET: Any = {"show_progress": "hidden", **PRIVATE}
+"""Of those that are also done before anybody wonders."""
 
 
 def heading(title: str, hint: str = "") -> None:

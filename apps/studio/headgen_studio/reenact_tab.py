@@ -15,7 +15,7 @@ from headgen_studio import examples
 from headgen_studio.choices import reenactors
 from headgen_studio.face_chooser import FaceChooser
 from headgen_studio.history import Job
-from headgen_studio.page import Loader, Page, heading
+from headgen_studio.page import PRIVATE, QUIET, Loader, Page, heading
 from headgen_studio.panel import JobPanel, finished
 from headgen_studio.studio import Person, Studio, in_words
 from headgen_studio.tasks import SHEET
@@ -27,8 +27,6 @@ EMPTY = "Give a photograph and a driving video, then make it move. No files at h
 RETARGETED = ("motion", "region", "multiplier", "eyes", "lips")
 """Options that the preview follows at once."""
 PREVIEW_SIZE = 640  # longest side of the preview, pixels
-QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
-PRIVATE: Any = {"api_visibility": "private"}
 
 
 def build(studio: Studio, page: Page) -> None:
