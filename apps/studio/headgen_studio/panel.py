@@ -91,10 +91,12 @@ class JobPanel:
 
     def _look(self, key: str, request: gr.Request) -> list[Any]:
         person = Person.of(request)
+        if not key:  # a look that was on its way while the job was cancelled: leave what that wrote
+            return [gr.skip()] * len(self.written)
         try:
             return self.shown(self.studio.job(key, person), person)
         except HeadgenError:
-            return self.shown(None, person)
+            return self._cancelled(person)
 
     def _find(self, request: gr.Request) -> list[Any]:
         """After a reload."""
@@ -117,6 +119,9 @@ class JobPanel:
         if not self.studio.jobs.cancel(key):  # it was quicker
             return self.shown(job, person)
         self.studio.jobs.wait(job, 5)
+        return self._cancelled(person)
+
+    def _cancelled(self, person: Person) -> list[Any]:
         values = self.shown(None, person)
         values[1] = _note("Cancelled. " + self.empty)
         return values
