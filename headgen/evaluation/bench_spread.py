@@ -26,7 +26,7 @@ from headgen.progress import ProgressCallback, ProgressEvent
 
 __all__ = ["SpreadReport", "bench"]
 
-_LOOK = 0.5  # seconds between two looks at the memory
+_LOOK = 0.1  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)

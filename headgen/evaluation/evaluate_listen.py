@@ -33,6 +33,7 @@ from headgen.listen import listen
 from headgen.listener.engine import Long, load_pipeline
 from headgen.listener.track import FPS
 from headgen.listener.wishes import ATTITUDES
+from headgen.listener_request import USUAL_STEPS, check_listener
 from headgen.media import VideoReader, probe, write_image
 from headgen.media.provenance import versions
 from headgen.nn.precision import resolve_device
@@ -54,7 +55,7 @@ def evaluate_listen(
     clips: int = 0,
     model: str = "listener-small",
     long: Long = "segments",
-    steps: int = 8,
+    steps: int | None = None,
     tell_attitude: bool = False,
     systems: list[str] | None = None,
     naming: str = "auto",
@@ -85,7 +86,7 @@ def evaluate_listen(
         clips: conversations, at most; 0 for all.
         model: headgen's model to evaluate; `none` leaves it out.
         long: how its videos are made, `segments` or `causal`.
-        steps: denoising steps.
+        steps: denoising steps; by default those that the model was made for.
         tell_attitude: tell it how the true listener listens, where that is known.
         systems: other programs' outputs, `NAME=FOLDER`. Without a model, the report is about the first one.
         naming: how their videos are named: `auto`, a convention (`headgen`, `vico`, `pairs`, `folders`,
@@ -109,7 +110,7 @@ def evaluate_listen(
         WeightsError: an unknown model, or weights that are missing or damaged.
     """
     check_choices(layout=(layout, AnyLayout), long=(long, Long))
-    if clips < 0 or resamples < 1 or steps < 1 or segment_frames < 0:
+    if clips < 0 or resamples < 1 or (steps is not None and steps < 1) or segment_frames < 0:
         raise InputError(
             f"clips={clips}, steps={steps}, segment_frames={segment_frames}, resamples={resamples}: "
             "give nothing below 0, and at least 1 step and 1 resample"
@@ -119,6 +120,8 @@ def evaluate_listen(
     names |= {name: f"videos in {folder.name}" for name, folder in others.items()}
     if not names:
         raise InputError("nothing to evaluate: give a --model, or --systems NAME=FOLDER")
+    own = USUAL_STEPS if model == NO_MODEL else check_listener(model, hub.resolve(model).folder)
+    steps = own if steps is None else steps
     output = made_folder(Path(output))
     facts: dict[str, Any] = {
         "layout": layout, "split": split or "all", "clips": clips, "long": long, "steps": steps,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from headgen.evaluation.evaluate_listen import evaluate_listen
 from headgen.evaluation.evaluate_reenact import evaluate_reenact
 from headgen.evaluation.report_page import ARROWS, LEAST_SHOWN
 from headgen.evaluation.results import Results
+from headgen.listener.engine import Long
 from headgen.media.output import check_output, replacing
 from headgen.progress import ProgressCallback
 from headgen.synth.dataset.make import videos as make_videos
@@ -23,6 +26,17 @@ SECONDS, SIZE = 3.0, 256
 """Of the rendered people's videos."""
 SHOWN = 2
 """Worst cases of each evaluation that the page shows."""
+REENACTOR = "fsrt-small"
+LISTENERS: tuple[tuple[str, Long, str], ...] = (
+    ("listener-small", "segments", "in segments"),
+    ("listener-fast", "causal", "live"),
+)
+"""Embedded listeners, how they go long, and that in words."""
+MODELS = (REENACTOR, *(model for model, _, _ in LISTENERS))
+BEGIN, END = "<!-- evaluated -->", "<!-- end of evaluated -->"
+"""Around the tables in a card."""
+WRITTEN = "Written by `headgen evaluate quality`"
+READ = "Means with 95 % intervals over items. In brackets stand figures that a baseline has by construction."
 
 
 def quality(
@@ -35,14 +49,16 @@ def quality(
     portraits: Path | None = None,
     frames: int = 75,
     pictures: bool = True,
+    cards: Path | None = None,
     device: str = "auto",
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Evaluates the embedded models on synthetic tests and on videos of one's own, and writes a page on it.
 
-    Rendered people move their own first frames; the listener listens to held-out synthetic conversations.
-    With `drivings` and `portraits`, these are reenacted too. Worst cases are written beside the page.
+    Rendered people move their own first frames; the listeners listen to held-out synthetic conversations:
+    `listener-small` in segments, `listener-fast` in chunks as live. With `drivings` and `portraits`, these
+    are reenacted too. Worst cases are written beside the page.
 
     Args:
         output: the page (.md).
@@ -52,8 +68,10 @@ def quality(
         drivings: driving video of one's own, or a folder of them.
         portraits: photograph of one's own, or a folder of them.
         frames: of each driving video, from its beginning.
-        pictures: write pictures of the worst cases; a page that others will see must show nobody who does not
-            want it.
+        pictures: write pictures of the worst cases of one's own videos too; a page that others will see must
+            show nobody who does not want it. Rendered people are always shown.
+        cards: folder with a folder for every model, whose card (README.md) gets the model's tables too, in
+            place of those of the last time.
         device: `auto`, `cpu`, `cuda`, ...
         seed: of everything.
         progress: told of each part.
@@ -68,38 +86,80 @@ def quality(
     output = check_output(output, suffixes=(".md",))
     if (drivings is None) != (portraits is None):
         raise InputError("drivings and portraits go together; give both, or neither")
+    if cards is not None:
+        for model in MODELS:
+            _divided(_card(cards, model))
     options: dict[str, Any] = {"device": device, "seed": seed, "progress": progress}
+    heard: dict[str, Any] = {"layout": "motion", "clips": clips, **options}
+    parts = []
     with tempfile.TemporaryDirectory() as passing:
         folder = Path(passing)
         make_videos(folder / "people", people, seed, size=SIZE, seconds=SECONDS, progress=progress)
-        parts = {
-            "Reenacting rendered people": evaluate_reenact(
-                folder / "people" / "clips", folder / "self", protocol="self", frames=frames, **options
-            ).results,
-            "Listening in synthetic conversations": evaluate_listen(
-                talks, folder / "listen", layout="motion", clips=clips, **options
-            ).results,
-        }
+        rendered = evaluate_reenact(
+            folder / "people" / "clips", folder / "self", protocol="self", frames=frames, **options
+        )
+        parts.append(_Part("Reenacting rendered people", REENACTOR, rendered.results, pictures=True))
+        for model, long, way in LISTENERS:
+            made = evaluate_listen(talks, folder / model, model=model, long=long, **heard)
+            title = f"Listening in synthetic conversations, {way}"
+            parts.append(_Part(title, model, made.results, pictures=True))
         if drivings is not None and portraits is not None:
-            parts["Reenacting photographs"] = evaluate_reenact(
-                drivings, folder / "cross", portraits=portraits, frames=frames, **options
-            ).results
-    text = [
-        "# How good it is",
-        "Written by `headgen evaluate quality`; [what the metrics are](evaluation.md). Means with 95 % "
-        "intervals over items. In brackets stand figures that a baseline has by construction.",
-    ]
-    for k, (title, results) in enumerate(parts.items()):
-        text += [f"## {title}", *_section(results)]
-        if pictures:
-            for n, picture in enumerate(results.pictures[:SHOWN]):
-                path = output.with_name(f"{output.stem}-{k}-{n}.webp")
-                with replacing(path) as part:
-                    part.write_bytes(picture.data)
-                text.append(f"![{picture.caption}]({path.name})\n\n{picture.caption}")
-    with replacing(output) as part:
-        part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+            own = evaluate_reenact(drivings, folder / "cross", portraits=portraits, frames=frames, **options)
+            parts.append(_Part("Reenacting photographs", REENACTOR, own.results, pictures))
+    text = ["# How good it is", f"{WRITTEN}; [what the metrics are](evaluation.md). {READ}"]
+    for old in output.parent.glob(f"{output.stem}-*-*.webp"):
+        old.unlink()
+    for k, part in enumerate(parts):
+        text += [f"## {part.title}", *_section(part.results)]
+        for n, picture in enumerate(part.results.pictures[: SHOWN if part.pictures else 0]):
+            path = output.with_name(f"{output.stem}-{k}-{n}.webp")
+            with replacing(path) as unfinished:
+                unfinished.write_bytes(picture.data)
+            text.append(f"![{picture.caption}]({path.name})\n\n{picture.caption}")
+    _write(output, text)
+    if cards is not None:
+        for model in MODELS:
+            before, after = _divided(_card(cards, model))
+            tables = [f"## Evaluated\n\n{WRITTEN}. {READ}"]
+            for part in parts:
+                if part.model == model:
+                    tables += [f"### {part.title}", *_section(part.results)]
+            _write(_card(cards, model), [before, BEGIN, *tables, END, *([after] if after else [])])
     return output
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One evaluation: its title, the model that it is about, and whether its worst cases may be seen."""
+
+    title: str
+    model: str
+    results: Results
+    pictures: bool
+
+
+def _card(cards: Path, model: str) -> Path:
+    return cards / model / "README.md"
+
+
+def _divided(card: Path) -> tuple[str, str]:
+    """What stands before and behind the tables of a model's card."""
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{card}: is no readable card of a model; give the folder weights/") from error
+    before, found, rest = text.partition(BEGIN)
+    if not found:
+        return text.strip(), ""
+    _, found, after = rest.partition(END)
+    if not found:
+        raise InputError(f"{card}: has {BEGIN} without {END}; put that behind the tables, or take both out")
+    return before.strip(), after.strip()
+
+
+def _write(path: Path, paragraphs: Sequence[str]) -> None:
+    with replacing(path) as part:
+        part.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
 
 
 def _section(results: Results) -> list[str]:

@@ -83,18 +83,18 @@ def by_scipy(a: np.ndarray, b: np.ndarray) -> float:
     return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
 
 
-def test_fid_of_pictures_agrees_with_scipy(networks):
+def test_fid_of_pictures_agrees_with_scipy(networks, agrees):
     rng = np.random.default_rng(1)
     network = Inception(networks / "pictures.pt")
     a, b = (
         network(torch.from_numpy(rng.random((80, 3, 32, 32), np.float32) * scale)).double().numpy()
         for scale in (1.0, 0.8)
     )
-    assert frechet(gathered(a), gathered(b)) == pytest.approx(by_scipy(a, b), abs=1e-6)
-    assert frechet(gathered(a), gathered(a)) == pytest.approx(0, abs=1e-6)
+    agrees("FID", "SciPy's matrix root", frechet(gathered(a), gathered(b)), by_scipy(a, b), 1e-6)
+    agrees("FID", "0 for the same set", frechet(gathered(a), gathered(a)), 0, 1e-6)
 
 
-def test_fvd_of_clips_agrees_with_scipy(networks):
+def test_fvd_of_clips_agrees_with_scipy(networks, agrees):
     network = I3D(networks / "clips.pt")
     generator = torch.Generator().manual_seed(0)
     a, b = (
@@ -104,19 +104,20 @@ def test_fvd_of_clips_agrees_with_scipy(networks):
         for scale in (1.0, 0.7)
     )  # fmt: skip
     assert a.shape == (30, 12)
-    assert frechet(gathered(a), gathered(b)) == pytest.approx(by_scipy(a, b), abs=1e-6)
+    agrees("FVD", "SciPy's matrix root", frechet(gathered(a), gathered(b)), by_scipy(a, b), 1e-6)
 
 
-def test_the_distance_of_gaussians_is_known():
+def test_the_distance_of_gaussians_is_known(agrees):
     rng = np.random.default_rng(0)
     a = rng.normal(0, 1, (4000, 3))
     a = (a - a.mean(0)) / a.std(0, ddof=1)
     for shift, scale in ((2.0, 1.0), (0.0, 3.0), (1.0, 2.0)):
         wanted = 3 * (shift**2 + (scale - 1) ** 2)  # exactly so: one set is the other, moved and stretched
-        assert frechet(gathered(a), gathered(a * scale + shift)) == pytest.approx(wanted, abs=1e-6)
+        found = frechet(gathered(a), gathered(a * scale + shift))
+        agrees("FID, FVD", "Gaussians moved and stretched", found, wanted, 1e-6)
 
 
-def test_kid_agrees_with_scikit_learn_and_torchmetrics():
+def test_kid_agrees_with_scikit_learn_and_torchmetrics(agrees):
     rng = np.random.default_rng(2)
     x, y = (rng.normal(m, 1, (50, 8)).astype(np.float32) for m in (0, 0.4))
     found, _ = kernel_distance(gathered(x), gathered(y), rng, subsets=1, size=50)
@@ -124,9 +125,9 @@ def test_kid_agrees_with_scikit_learn_and_torchmetrics():
         polynomial_kernel(p, q, degree=3, gamma=1 / 8, coef0=1) for p, q in ((x, x), (y, y), (x, y))
     )
     wanted = sum((k.sum() - np.trace(k)) / (50 * 49) for k in (xx, yy)) - 2 * xy.mean()
-    assert found == pytest.approx(float(wanted), abs=1e-5)
+    agrees("KID", "scikit-learn's kernel", found, wanted, 1e-5)
     theirs = poly_mmd(*(torch.from_numpy(v).double() for v in (x, y)))
-    assert found == pytest.approx(theirs.item(), abs=1e-9)
+    agrees("KID", "torchmetrics", found, theirs, 1e-9)
     more, same = rng.normal(0, 1, (2, 600, 8))
     value, spread = kernel_distance(gathered(more), gathered(same), rng)
     assert abs(value) < 3 * spread / 10 and spread > 0
@@ -155,13 +156,13 @@ def test_batches_make_no_difference():
     assert np.isnan(frechet(a, gathered(features[:1])))
 
 
-def test_identity_agrees_with_scikit_learn():
+def test_identity_agrees_with_scikit_learn(agrees):
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=(2, 6, 32))
     wanted = np.diag(cosine_similarity(a, b))
-    assert csim(a, b) == pytest.approx(wanted, abs=1e-9)
+    agrees("CSIM", "scikit-learn", csim(a, b), wanted, 1e-9)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
-    assert aed(a, b) == pytest.approx(np.linalg.norm(unit[0] - unit[1], axis=1), abs=1e-7)
+    agrees("AED", "unit vectors in NumPy", aed(a, b), np.linalg.norm(unit[0] - unit[1], axis=1), 1e-7)
 
 
 def test_faces_are_aligned_however_they_are_turned(networks):

@@ -56,24 +56,25 @@ def ms_ssim_by_hand(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-def test_pixels_agree_with_scikit_image(pairs):
+def test_pixels_agree_with_scikit_image(pairs, agrees):
     a, b = batches(pairs)
     for k, (truth, output) in enumerate(zip(*pairs, strict=True)):
-        assert l1(a, b)[k].item() == pytest.approx(np.abs(truth / 255 - output / 255).mean(), abs=1e-7)
-        assert psnr(a, b)[k].item() == pytest.approx(peak_signal_noise_ratio(truth, output), abs=1e-4)
+        difference = np.abs(truth / 255 - output / 255).mean()
+        agrees("L1", "NumPy", l1(a, b)[k], difference, 1e-7)
+        agrees("PSNR, dB", "scikit-image", psnr(a, b)[k], peak_signal_noise_ratio(truth, output), 1e-4)
         wanted = structural_similarity(
             truth / 255, output / 255, data_range=1.0, channel_axis=2, gaussian_weights=True, sigma=1.5,
             use_sample_covariance=False,
         )  # fmt: skip
-        assert ssim(a, b)[k].item() == pytest.approx(wanted, abs=1e-5)
+        agrees("SSIM", "scikit-image", ssim(a, b)[k], wanted, 1e-5)
 
 
-def test_ms_ssim_agrees_with_the_paper(pairs):
+def test_ms_ssim_agrees_with_the_paper(pairs, agrees):
     a, b = batches(pairs)
     planes = [x[:, :1] for x in (a, b)]
     for k, found in enumerate(ms_ssim(*planes)):
         wanted = ms_ssim_by_hand(*(x[k, 0].numpy() for x in planes))
-        assert found.item() == pytest.approx(wanted, abs=1e-5)
+        agrees("MS-SSIM", "the paper's formula in SciPy", found, wanted, 1e-5)
     assert torch.isnan(ms_ssim(a[..., :100], b[..., :100])).all()
 
 
@@ -108,7 +109,7 @@ def test_more_damage_is_worse(pairs, spoil):
 
 
 @pytest.mark.parametrize("backbone", ["alex", "vgg"])
-def test_lpips_agrees_with_torchmetrics(backbone, monkeypatch, tmp_path, pairs):
+def test_lpips_agrees_with_torchmetrics(backbone, monkeypatch, tmp_path, pairs, agrees):
     torch.manual_seed(0)
     features = LPIPS(backbone).features  # weights of no meaning: the arithmetic is compared
     torch.save({f"features.{name}": v for name, v in features.state_dict().items()}, tmp_path / "net.pth")
@@ -116,8 +117,8 @@ def test_lpips_agrees_with_torchmetrics(backbone, monkeypatch, tmp_path, pairs):
     monkeypatch.setattr(reference_lpips, "_get_tv_model_features", lambda net, pretrained=False: features)
     theirs = reference_lpips._LPIPS(net=backbone, use_dropout=True)
     a, b = (to_batch([x[:96, :96] for x in images]) for images in pairs)
-    wanted = theirs(2 * a - 1, 2 * b - 1).ravel()
-    assert torch.allclose(ours(a, b), wanted, rtol=1e-4, atol=1e-7)
+    wanted = theirs(2 * a - 1, 2 * b - 1).detach().ravel()
+    agrees(f"LPIPS, {backbone}, relative", "torchmetrics", ours(a, b).detach() / wanted, 1, 1e-4)
     assert ours(a, a).abs().max() == 0
     assert (wanted > 0).all()
 

@@ -128,13 +128,13 @@ def test_all_kinds_from_named_coefficients():
         motion_events(motion[:, :5])
 
 
-def test_scores_by_hand():
+def test_scores_by_hand(agrees):
     truth = [event(1.0), event(4.0), event(7.0)]
     scores = event_scores([event(1.2), event(4.1, 4.4), event(9.0)], truth, 0.5)
     assert (scores.matched, scores.found, scores.truth) == (2, 3, 3)
-    assert scores.precision == scores.recall == scores.f1 == pytest.approx(2 / 3)
-    assert scores.mean_delay == pytest.approx(0.15)
-    assert scores.tiou == pytest.approx((0.3 / 0.7 + 0.3 / 0.5) / 2)
+    agrees("F1 of events", "counted by hand", (scores.precision, scores.recall, scores.f1), 2 / 3, 1e-9)
+    agrees("delay of events, s", "counted by hand", scores.mean_delay, 0.15, 1e-9)
+    agrees("tIoU of events", "counted by hand", scores.tiou, (0.3 / 0.7 + 0.3 / 0.5) / 2, 1e-9)
     assert event_scores(truth, truth, 0.01).f1 == event_scores(truth, truth, 0.01).tiou == 1
 
 

@@ -50,21 +50,23 @@ def values(report) -> dict[str, float]:
     return {name: estimate.value for name, estimate in report.items()}
 
 
-def test_frechet_distance_of_known_gaussians():
+def test_frechet_distance_of_known_gaussians(agrees):
     a, b = np.array([4.0, 1.0, 0.25]), np.array([1.0, 9.0, 0.25])
     move = np.array([1.0, -2.0, 0.5])
     # with common axes it is the sum of squared differences of means and of standard deviations
     expected = (move**2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
     for turn in (np.eye(3), rotation(3, 1)):
         found = frechet_distance(move, turn @ np.diag(a) @ turn.T, np.zeros(3), turn @ np.diag(b) @ turn.T)
-        assert found == pytest.approx(expected)
+        agrees("FD", "Gaussians with common axes", found, expected, 1e-6)
     # a quarter turn of an ellipse: tr sqrt(S1 S2) = 2 sqrt(s1 s2)
     one, other = np.diag([9.0, 1.0]), np.diag([1.0, 9.0])
-    assert frechet_distance(np.zeros(2), one, np.zeros(2), other) == pytest.approx(20 - 2 * 2 * 3)
+    found = frechet_distance(np.zeros(2), one, np.zeros(2), other)
+    agrees("FD", "an ellipse turned by a quarter", found, 20 - 2 * 2 * 3, 1e-6)
     # axes that are not common: A^(1/2) B A^(1/2) has the eigenvalues of A B
     slanted = rotation(2, 2) @ one @ rotation(2, 2).T
     shared = np.sqrt(np.linalg.eigvals(one @ slanted).real).sum()
-    assert frechet_distance(np.zeros(2), one, np.zeros(2), slanted) == pytest.approx(20 - 2 * shared)
+    found = frechet_distance(np.zeros(2), one, np.zeros(2), slanted)
+    agrees("FD", "eigenvalues of a slanted ellipse", found, 20 - 2 * shared, 1e-6)
 
 
 def test_frechet_distance_of_covariances_without_full_rank():
@@ -79,11 +81,11 @@ def test_frechet_distance_of_covariances_without_full_rank():
     assert 0 < there < np.trace(covariance) + np.trace(other)
 
 
-def test_distance_of_motions():
+def test_distance_of_motions(agrees):
     rng = np.random.default_rng(4)
     motion = walk(rng, 120)
     turn, shift = rotation(K, 5), rng.standard_normal(K)
-    assert motion_distance(motion, motion) == pytest.approx(0, abs=1e-9)
+    agrees("FD", "0 for the same motion", motion_distance(motion, motion), 0, 1e-9)
     assert motion_distance(motion, rng.permutation(motion)) == pytest.approx(
         0, abs=1e-9
     )  # order is no matter
@@ -94,19 +96,19 @@ def test_distance_of_motions():
     assert motion_distance(motion @ turn, other @ turn) == pytest.approx(motion_distance(motion, other))
 
 
-def test_entropy_of_known_occupancies():
-    assert entropy(np.full(40, 7)) == pytest.approx(np.log2(40))
+def test_entropy_of_known_occupancies(agrees):
+    agrees("SID, bits", "forty places visited alike", entropy(np.full(40, 7)), np.log2(40), 1e-9)
     assert entropy(np.eye(20)[3] * 500) == 0
     assert entropy(np.array([[1, 1, 0, 0], [2, 1, 1, 0]])) == pytest.approx([1, 1.5])
     assert np.isnan(entropy(np.zeros(4)))
 
 
 @pytest.mark.parametrize("shift", [-20, 0, 7, 33])
-def test_lag_of_a_shifted_copy_is_the_shift(shift):
+def test_lag_of_a_shifted_copy_is_the_shift(shift, agrees):
     rng = np.random.default_rng(6)
     motion = walk(rng, 400, 5)
     speaker, listener = motion[50:350], motion[50 - shift : 350 - shift] * [1, 2, 3, 4, 0] + 5
-    assert response_lag(speaker, listener) == shift
+    agrees("TLCC, frames", "copies shifted by known frames", response_lag(speaker, listener), shift, 0)
     gaps = rng.random(300) < 0.2
     assert response_lag(np.where(gaps[:, None], np.nan, speaker), listener) == shift
 
@@ -118,10 +120,10 @@ def test_lag_of_nothing_is_nothing():
     assert abs(response_lag(motion, motion[::-1].copy(), fps=10)) <= 19
 
 
-def test_diversity_is_the_mean_square_difference_of_pairs():
+def test_diversity_is_the_mean_square_difference_of_pairs(agrees):
     takes = np.random.default_rng(8).standard_normal((4, 30, 5))
     pairs = [((takes[i] - takes[j]) ** 2).mean() for i in range(4) for j in range(i)]
-    assert diversity(list(takes)) == pytest.approx(np.mean(pairs))
+    agrees("diversity", "all pairs, one by one", diversity(list(takes)), np.mean(pairs), 1e-9)
     assert diversity([takes[0], takes[0]]) == 0
     takes[1, :10] = np.nan
     assert diversity(list(takes)) == pytest.approx(diversity(list(takes[:, 10:])))
@@ -139,7 +141,7 @@ def test_the_truth_itself_scores_as_the_truth():
             assert found[f"{name}_{part}"] == found[f"{name}_truth_{part}"] > 0
 
 
-def test_report_is_what_the_definitions_say():
+def test_report_is_what_the_definitions_say(agrees):
     clips = clips_of()
     found = values(listener_report(clips, resamples=50))
     for part, columns in (("pose", slice(0, POSE)), ("expression", slice(POSE, None))):
@@ -148,14 +150,14 @@ def test_report_is_what_the_definitions_say():
         assert found[f"fd_{part}"] == pytest.approx(np.mean(apart))
         with_speaker = [[np.hstack(pair) for pair in zip(s, who, strict=True)] for who in (t, g)]
         both = [motion_distance(a, b) for a, b in zip(*with_speaker, strict=True)]
-        assert found[f"pfd_{part}"] == pytest.approx(np.mean(both))
+        agrees("P-FD", "FD of both stacked", found[f"pfd_{part}"], np.mean(both), 1e-6)
         squares = [((a - b) ** 2).mean() for a, b in zip(t, g, strict=True)]
-        assert found[f"mse_{part}"] == pytest.approx(np.mean(squares))
-        assert found[f"var_{part}"] == pytest.approx(np.var(np.concatenate(g)))
+        agrees("MSE", "NumPy", found[f"mse_{part}"], np.mean(squares), 1e-9)
+        agrees("Var", "NumPy", found[f"var_{part}"], np.var(np.concatenate(g)), 1e-9)
         assert found[f"var_within_{part}"] == pytest.approx(np.mean([m.var(0) for m in g]))
         flat = [np.concatenate(m).ravel() for m in (s, t, g)]
         corr = np.corrcoef(flat)[0]
-        assert found[f"rpcc_{part}"] == pytest.approx(abs(corr[1] - corr[2]))
+        agrees("rPCC", "NumPy's corrcoef", found[f"rpcc_{part}"], abs(corr[1] - corr[2]), 1e-9)
         flat = [np.concatenate([m - m.mean(0) for m in who]).ravel() for who in (s, t, g)]
         corr = np.corrcoef(flat)[0]
         assert found[f"rpcc_within_{part}"] == pytest.approx(abs(corr[1] - corr[2]))

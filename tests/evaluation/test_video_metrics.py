@@ -71,11 +71,11 @@ def test_frames_without_a_face_are_left_out():
     assert restlessness(nothing, trace) is None and pose_error(nothing, trace) is None
 
 
-def test_errors_of_pose_and_expression_are_known():
+def test_errors_of_pose_and_expression_are_known(agrees):
     still, turned = traced([head()] * 6), traced([head((9, 0, -3))] * 6)
-    assert pose_error(still, turned) == pytest.approx(4, abs=0.01)
+    agrees("pose error, degrees", "heads turned by known angles", pose_error(still, turned), 4, 0.01)
     assert pose_error(still, turned, relative=True) == pytest.approx(0, abs=1e-9)
-    assert expression_error(still, turned) == pytest.approx(0, abs=1e-6)
+    agrees("expression error", "0 for a head that only turns", expression_error(still, turned), 0, 1e-6)
     errors = [expression_error(still, traced([head(mouth=m)] * 6)) for m in (0.02, 0.05, 0.1)]
     assert errors == sorted(errors) and errors[0] > 0
 
@@ -110,7 +110,7 @@ def metered(frames) -> dict:
     return meter.figures()
 
 
-def test_flicker_is_the_noise_that_there_is():
+def test_flicker_is_the_noise_that_there_is(agrees):
     rng = np.random.default_rng(0)
     assert metered([pattern(0)] * 6) == {"flicker": 0, "warping_error": 0, "frozen": 1}
     found = [
@@ -119,7 +119,8 @@ def test_flicker_is_the_noise_that_there_is():
         )
         for s in (2.0, 4.0, 8.0)
     ]
-    assert [f["flicker"] for f in found] == pytest.approx([2, 4, 8], rel=0.05)
+    levels = [f["flicker"] / s for f, s in zip(found, (2.0, 4.0, 8.0), strict=True)]
+    agrees("flicker, relative", "noise of known strength", levels, 1, 0.05)
     assert found[0]["warping_error"] < found[1]["warping_error"] < found[2]["warping_error"]
     assert found[0]["frozen"] == 0
 
@@ -159,14 +160,14 @@ def spoken(rng, frames: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("late", [-5, 0, 3, 8])
-def test_a_mouth_that_is_late_is_told_by_how_much(late, tmp_path):
+def test_a_mouth_that_is_late_is_told_by_how_much(late, tmp_path, agrees):
     rng = np.random.default_rng(0)
     mouth = spoken(rng, 150)
     samples = rng.normal(0, 0.2, 150 * RATE // 25) * np.repeat(mouth, RATE // 25) ** 2
     wavfile.write(tmp_path / "speech.wav", RATE, (samples * 32767).astype(np.int16))
     sound = loudness(tmp_path / "speech.wav", 150, 25)
     found = lip_sync(np.roll(mouth, late), sound, 25)
-    assert found.offset == pytest.approx(late / 25, abs=0.02)
+    agrees("lip offset, s", "sounds shifted by known frames", found.offset, late / 25, 0.02)
     assert found.correlation > 0.85
     noisy = lip_sync(np.roll(mouth, late) + rng.normal(0, 0.1, 150), sound, 25)
     assert noisy.correlation < found.correlation
