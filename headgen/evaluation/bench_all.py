@@ -28,6 +28,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from headgen import hub
+from headgen.doctor import processor
 from headgen.errors import InputError
 from headgen.evaluation.bench_reenact import repeat
 from headgen.evaluation.listener_speed import speed
@@ -46,6 +47,7 @@ from headgen.listener.speech import AUDIO_NAMES
 from headgen.listener.text import load_text_encoder, read_text
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import Wish
+from headgen.listener_request import check_listener
 from headgen.media import VideoReader, VideoWriter
 from headgen.media.output import check_output, replacing
 from headgen.media.provenance import versions
@@ -67,6 +69,10 @@ START_UPS = {
     "listener-small": (
         "from headgen import hub; from headgen.listener.engine import load_pipeline; "
         "load_pipeline(hub.resolve('listener-small').folder)"
+    ),
+    "listener-fast": (
+        "from headgen import hub; from headgen.listener.engine import load_pipeline; "
+        "load_pipeline(hub.resolve('listener-fast').folder)"
     ),
     "listener-edit": (
         "from headgen import hub; from headgen.listener.edit import ListenerEditor; "
@@ -268,7 +274,7 @@ def _sized(portrait: Portrait, size: int) -> Portrait:
 
 
 def _listening(where: torch.device, seed: int) -> dict[str, tuple[Callable[[], Any], float]]:
-    """Listeners' motion by number of segments."""
+    """Listeners' motion by number of segments, and in chunks."""
     listeners = Listeners(load_pipeline(hub.resolve("listener-small").folder).to(where), seed=seed)
     tasks: dict[str, tuple[Callable[[], Any], float]] = {}
     for segments in SEGMENTS:
@@ -278,6 +284,10 @@ def _listening(where: torch.device, seed: int) -> dict[str, tuple[Callable[[], A
             partial(listeners.motion, track, "bench"),
             rows / FPS,
         )
+    files = hub.resolve("listener-fast").folder
+    fast = Listeners(load_pipeline(files).to(where), "causal", check_listener("listener-fast", files), seed)
+    track = _speech(SEGMENT, seed)
+    tasks["listen live, a second of video"] = partial(fast.motion, track, "bench"), SEGMENT / FPS
     return tasks
 
 
@@ -325,21 +335,12 @@ def _machine(where: torch.device) -> dict[str, Any]:
     cuda = where.type == "cuda"
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(where) if cuda else where.type,
     }
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        for line in facts.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 @dataclass(frozen=True)

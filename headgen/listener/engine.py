@@ -26,7 +26,7 @@ from headgen.faces.retarget import Retargeter
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.listener.chain import LatentSegment
-from headgen.listener.edit import ListenerEditor, cross_fade, same_latents
+from headgen.listener.edit import ListenerEditor, cross_fade, ease, same_latents
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import (
     FaceMotion,
@@ -75,6 +75,8 @@ OPENING, OPENING_CALM = 14, 6
 """Latent frames in which a listener's first blink is wished for (2.2 s), and video frames before it."""
 OPENING_TRIES, OPENING_STEPS = 8, 4
 """Noises that are looked at for it, and denoising steps."""
+SETTLE = 25
+"""Video frames that lead from the portrait to how the listener holds the head (1 s)."""
 SHUT = 0.5
 """Opening of the lids, relative to rest, under which an eye counts as shut."""
 LIVELINESS = 1.05
@@ -375,7 +377,22 @@ class ListenEngine(LatentEngine):
     ) -> list[NDArray[np.uint8]]:
         """Pictures of frames `start` to `stop - 1` of the video."""
         frames = self.frames(result["latents"])[start - source.start : stop - source.start]
-        return self.painter.draw(frames, self.options.whole)
+        return self.painter.draw(settling(frames, start), self.options.whole)
+
+
+def settling(frames: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    """A listener's motion as it is drawn: at first a video shows the portrait, then the listener moves on.
+
+    Our design: every listener holds the head in a way of their own, degrees from where the photograph has it.
+    A video that began so would jump where it follows the photograph, as live.
+
+    Args:
+        frames: (T, P, C) latents of video frames.
+        first: which frame of the video the first of them is.
+    """
+    if first >= SETTLE:
+        return frames
+    return frames * ease(first + len(frames), 0, SETTLE)[first:, None, None]
 
 
 def openness(motion: FaceMotion) -> NDArray[np.float64]:

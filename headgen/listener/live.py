@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.listener.engine import ListenEngine
+from headgen.listener.engine import ListenEngine, settling
 from headgen.listener.latents import CHANNELS, PARTS
 from headgen.listener.pace import Level, Pace
 from headgen.listener.speaker import Piece, SpeakerStream
@@ -179,7 +179,7 @@ class _Show:
         """The picture of a frame (1, P, C); None if the next one would be due already, unless `anyway`."""
         if not anyway and self._behind(index) > self.pace.delay + level.every / FPS:
             return None
-        return self.engine.painter.draw(frame, self.engine.options.whole)[0]
+        return self.engine.painter.draw(settling(frame, index), self.engine.options.whole)[0]
 
     def _behind(self, index: int) -> float:
         return self.clock() - self.witness.begun - (index + 1) / FPS

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from headgen.faces.events import motion_events, runs
 from headgen.faces.mesh import mean_face
 from headgen.faces.motion import expression_coefficients
+from headgen.listener.engine import settling
 from headgen.listener.latents import FaceMotion, WarpCodec, frames_of
 from headgen.listener.speech import AUDIO_NAMES
 from headgen.listener.track import FPS, SpeakerTrack
@@ -69,7 +70,7 @@ class Observed:
         drawn = frames_of(result["latents"])[start - source.start : stop - source.start]
         drawn = drawn.copy()  # else each draw would keep the whole segment in memory
         with self._lock:
-            self._frames.update(enumerate(drawn, start))
+            self._frames.update(enumerate(settling(drawn, start), start))
         return self.engine.draw(source, result, start, stop)
 
     def motion(self, codec: WarpCodec) -> FaceMotion:

@@ -9,8 +9,15 @@ from tiny_listener import WINDOW, made_up_speaker, tiny_pipeline
 from headgen.faces import mesh
 from headgen.faces.portrait import Portrait
 from headgen.fsrt.small import FSRTSmall
-from headgen.listener.engine import LatentEngine, ListenEngine, ListenJob, ListenOptions
-from headgen.listener.latents import FRAMES_PER_LATENT
+from headgen.listener.engine import (
+    SETTLE,
+    LatentEngine,
+    ListenEngine,
+    ListenJob,
+    ListenOptions,
+    settling,
+)
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
 from headgen.listener.track import joined
 from headgen.scheduler import plan_segments, run
 
@@ -65,6 +72,19 @@ def test_one_picture_a_frame_of_the_speaker(shown, folder, portrait):
     assert any((p != shown[0]).any() for p in shown)
     square = pictures(engine_of(folder, whole=False), made_up_speaker(2), portrait)[0]
     assert square.shape[0] == square.shape[1]
+
+
+def test_a_video_begins_as_its_portrait_and_moves_on(shown, folder, portrait):
+    engine = engine_of(folder)
+    engine.prepare(ListenJob(made_up_speaker(FRAMES), portrait, "test"))
+    (rest,) = engine.painter.draw(np.zeros((1, len(PARTS), CHANNELS), np.float32), whole=True)
+    apart = [np.abs(p.astype(int) - rest).mean() for p in shown[: SETTLE + 1]]
+    assert apart[0] < 0.05 * apart[SETTLE] and apart[SETTLE // 4] < 0.5 * apart[SETTLE]
+    frames = np.random.default_rng(0).normal(size=(40, len(PARTS), CHANNELS)).astype(np.float32)
+    settled = settling(frames, 0)
+    assert np.array_equal(settled[SETTLE:], frames[SETTLE:])
+    pieces = [settling(frames[k : k + 3], k) for k in range(0, 40, 3)]
+    assert np.array_equal(np.concatenate(pieces), settled)  # live, it comes in pieces
 
 
 def test_segments_come_in_any_order(shown, folder, portrait):
