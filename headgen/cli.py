@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import TracebackType
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -321,7 +321,9 @@ def _parse(
         parser.add_argument("--config", action="config", help="YAML file of options; others overrule it.")
     parser.add_function_arguments(function, skip=skipped)
     _tidy_help(parser, command)
-    lists = {key for key, hint in hints.items() if get_origin(hint) in (list, tuple)}
+    lists = {
+        k for k, hint in hints.items() if {get_origin(h) for h in (hint, *get_args(hint))} & {list, tuple}
+    }
     flags = {key for key, hint in hints.items() if hint is bool}
     try:
         namespace = parser.parse_args(_normalise(words, lists, flags))

@@ -38,6 +38,7 @@ def example(
     strength: float = 1.0,
     kp_size: int | None = None,
     compare: bool = False,
+    tags: list[str] | None = None,
     progress=None,
 ) -> Result:
     """Stands for any verb.
@@ -49,10 +50,11 @@ def example(
         strength: how much.
         kp_size: how large.
         compare: side by side.
+        tags: words, if any.
         progress: called after every frame.
     """
     CALLS.append({"source": source, "output": output, "mode": mode, "strength": strength, "compare": compare})
-    CALLS[-1]["kp_size"] = kp_size
+    CALLS[-1] |= {"kp_size": kp_size, "tags": tags}
     for index in range(3):
         progress(ProgressEvent("render", index + 1, 3))
     return Result(output, 1.234)
@@ -93,7 +95,7 @@ def test_options_become_arguments(capsys):
     words = "example --source a.jpg --output o.mp4 --mode wild --strength 2 --kp-size 3 --compare"
     assert cli.main(words.split()) == 0
     wanted = {"source": [Path("a.jpg")], "output": Path("o.mp4"), "mode": "wild", "strength": 2.0}
-    assert CALLS[0] == wanted | {"compare": True, "kp_size": 3}
+    assert CALLS[0] == wanted | {"compare": True, "kp_size": 3, "tags": None}
     shown = capsys.readouterr()
     assert "o.mp4" in shown.out and "1.23" in shown.out
     assert "render: 3 frames" in shown.err
@@ -110,6 +112,14 @@ def test_options_become_arguments(capsys):
 def test_a_list_option_may_be_repeated(words):
     assert cli.main(["example", *words, "--output", "o.mp4"]) == 0
     assert CALLS[0]["source"] == [Path("a.jpg"), Path("b.jpg")]
+
+
+@pytest.mark.parametrize(
+    "words", [["--tags", "x=1"], ["--tags", "x=1", "y=2"], ["--tags=x=1", "--tags", "y=2"]]
+)
+def test_a_list_option_may_be_left_out_or_have_one_value(words):
+    assert cli.main(["example", "--source", "a.jpg", "--output", "o.mp4", *words]) == 0
+    assert CALLS[0]["tags"] == ["x=1", "y=2"][: 1 + ("y=2" in words)]
 
 
 @pytest.mark.parametrize(
