@@ -55,6 +55,9 @@ _MATRICES = {  # AVColorSpace -> swscale's name of the same matrix
 }
 _HDR_CURVES = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
 
+Orientation = tuple[bool, bool, bool]
+"""How to make a frame upright: transpose, then flip x, then flip y (each in the upright picture)."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -149,6 +152,8 @@ class VideoReader:
         start: Fraction | None = None
         time = end = Fraction(0)
         index = 0
+        rotation: int | None = None
+        upright: Orientation | None = None
         with _open(self.path) as container:
             stream = _video_stream(self.path, container)
             for decoded in _decode(self.path, container, stream):
@@ -159,7 +164,11 @@ class VideoReader:
                 time = end if stamp is None or start is None else stamp - start
                 if index and time <= previous:  # duplicate or missing time stamps: keep the frame, move it on
                     time = previous + tick
-                yield Frame(index, time, frame_to_rgb(decoded, reformatter, (info.width, info.height)))
+                # A frame whose matrix was read is kept until Python looks for cycles, hundreds of frames on.
+                if upright is None or decoded.rotation != rotation:
+                    rotation, upright = decoded.rotation, _orientation(decoded)
+                size = info.width, info.height
+                yield Frame(index, time, frame_to_rgb(decoded, reformatter, size, upright))
                 index += 1
                 end = time + tick
             _check_reached_end(self.path, container, stream, float(end), index)
@@ -353,7 +362,10 @@ class VideoWriter:
 
 
 def frame_to_rgb(
-    frame: av.VideoFrame, reformatter: VideoReformatter | None = None, size: tuple[int, int] | None = None
+    frame: av.VideoFrame,
+    reformatter: VideoReformatter | None = None,
+    size: tuple[int, int] | None = None,
+    upright: Orientation | None = None,
 ) -> np.ndarray:
     """Converts a decoded frame to an upright picture.
 
@@ -361,12 +373,13 @@ def frame_to_rgb(
         frame: as decoded, any pixel format.
         reformatter: one to be used again for all frames of a stream.
         size: width and height of the upright result; None: that of the frame.
+        upright: how to make it so, if that is known.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
     """
     reformatter = reformatter or VideoReformatter()
-    transpose, flip_x, flip_y = _orientation(frame)
+    transpose, flip_x, flip_y = upright or _orientation(frame)
     width, height = (frame.width, frame.height) if size is None else size[::-1] if transpose else size
     transparent = frame.format.name == "pal8" or any(c.is_alpha for c in frame.format.components)
     is_rgb = frame.format.is_rgb or frame.format.name == "pal8"
@@ -564,8 +577,7 @@ def _upright_size(frame: av.VideoFrame, stream: Any) -> tuple[int, int]:
     return (height, width) if _orientation(frame)[0] else (width, height)
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How to make a frame upright: transpose, then flip x, then flip y (each in the upright picture)."""
+def _orientation(frame: av.VideoFrame) -> Orientation:
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import subprocess
@@ -126,6 +127,18 @@ def test_phone_videos_stand_upright(clip, matrix, rotation, upright):
     assert frame.image.shape == expected.shape == (info.height, info.width, 3)
     assert info.rotation == rotation
     np.testing.assert_allclose(corners(frame.image), corners(expected), atol=4)
+
+
+def test_frames_that_were_read_are_let_go(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", 40)
+    gc.collect()
+    gc.disable()  # what only the search for cycles finds stays for a long time
+    try:
+        for _ in read(path):
+            pass
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) < 5
+    finally:
+        gc.enable()
 
 
 def test_pixels_become_square(tmp_path):
