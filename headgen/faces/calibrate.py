@@ -33,7 +33,8 @@ PROBES = 32
 RESPONSE = np.array([0.8, 0.75, 0.95, 0.8, 0.6, 0.6, 0.6])
 """How much of what is added arrives in the picture, as a rule; median of four portraits."""
 _REACH = 4.0  # distance, in units of `SCALE`, over which a deviation says something about its neighbours'
-_NOISE = 0.5  # of a measured deviation, likewise; steeper corrections would turn noise into jitter
+_NOISE = 0.3  # of a measured deviation, likewise; steeper corrections would turn noise into jitter
+_SURE = 0.1  # the same, of the deviation of the face at rest, which is 0
 _TRUST = 2.0  # weight of that rule against what is measured, in probes that `SCALE` was added to
 _CAUTION = 0.1  # keeps controls that hardly answer from being driven far
 _WORTH = 0.9  # share of a control's deviation, as a root, up to which a correction is worth it
@@ -61,16 +62,19 @@ class Correction:
     """What to add to the controls of a face that is asked for, so that it is the face that is drawn.
 
     Kernel ridge regression: near the probes it is what they taught, far from all of them it fades to nothing.
+    At rest nothing is added: there the photograph is drawn as it is, and motion counts from there.
 
     Args:
+        rest: (K,) the controls of the photograph.
         states: (P, K) controls that were asked for.
         values: (P, K) what is to be added at each.
     """
 
-    def __init__(self, states: NDArray, values: NDArray) -> None:
-        self._states = states / SCALE
-        kernel = self._kernel(self._states) + _NOISE**2 * np.eye(len(states))
-        self._weights = np.linalg.solve(kernel, values / SCALE)
+    def __init__(self, rest: NDArray, states: NDArray, values: NDArray) -> None:
+        self._states = np.concatenate([rest[None], states]) / SCALE
+        noise = np.diag([_SURE, *[_NOISE] * len(states)])
+        wanted = np.concatenate([np.zeros((1, len(SCALE))), values / SCALE])
+        self._weights = np.linalg.solve(self._kernel(self._states) + noise**2, wanted)
 
     def _kernel(self, points: NDArray) -> NDArray[np.float64]:
         apart = np.square(points[:, None] - self._states).sum(-1)
@@ -86,7 +90,9 @@ class Correction:
         return np.stack([self(state) for state in states])
 
 
-def calibrate(states: NDArray, show: Callable[[Correction | None, slice], NDArray]) -> Correction | None:
+def calibrate(
+    rest: NDArray, states: NDArray, show: Callable[[Correction | None, slice], NDArray]
+) -> Correction | None:
     """Learns a correction from what is drawn.
 
     What the first half of the probes shows is corrected and drawn again, which teaches how much of what is
@@ -94,6 +100,7 @@ def calibrate(states: NDArray, show: Callable[[Correction | None, slice], NDArra
     correction at once: controls that it does not bring closer are left alone, as brows under hair.
 
     Args:
+        rest: (K,) controls of the photograph.
         states: (P, K) controls of the probes, as they are asked for, those farthest apart first.
         show: draws some of the probes with a correction and measures their controls (p, K); NaN where no
             face was found in the picture.
@@ -107,7 +114,7 @@ def calibrate(states: NDArray, show: Callable[[Correction | None, slice], NDArra
     found = np.isfinite(plain).all(1)
     if not found.any():
         return None
-    correction = Correction(states[half][found], _step(plain[found], RESPONSE) * SCALE)
+    correction = Correction(rest, states[half][found], _step(plain[found], RESPONSE) * SCALE)
     now = show(correction, half) / SCALE - first
     tried = correction.all(states[half]) / SCALE
     found &= np.isfinite(now).all(1)
@@ -115,20 +122,20 @@ def calibrate(states: NDArray, show: Callable[[Correction | None, slice], NDArra
         return None
     response = _response(tried[found], (now - plain)[found])
     values = np.where(np.abs(now) < np.abs(plain), tried + _step(now, response), 0)[found]
-    correction = Correction(states[half][found], values * SCALE)
+    correction = Correction(rest, states[half][found], values * SCALE)
 
-    rest = slice(half.stop, len(states))
-    if rest.start == rest.stop:
+    later = slice(half.stop, len(states))
+    if later.start == later.stop:
         return correction
-    now = (show(correction, rest) - states[rest]) / SCALE
-    tried = correction.all(states[rest]) / SCALE
+    now = (show(correction, later) - states[later]) / SCALE
+    tried = correction.all(states[later]) / SCALE
     seen = np.isfinite(now).all(1)
     if not seen.any():
         return None
     # Of square roots, because single probes may ask for what the model cannot draw.
     after, before = (np.sqrt(np.abs(v[seen])).mean(0) for v in (now, now - response * tried))
     values = np.concatenate([values, (tried + _step(now, response))[seen]]) * (after < _WORTH * before)
-    return Correction(np.concatenate([states[half][found], states[rest][seen]]), values * SCALE)
+    return Correction(rest, np.concatenate([states[half][found], states[later][seen]]), values * SCALE)
 
 
 def _response(added: NDArray, moved: NDArray) -> NDArray[np.float64]:

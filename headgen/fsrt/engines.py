@@ -75,13 +75,14 @@ class SmallReenactment:
         probes = spread(wanted, PROBES)
         with MediaPipeTracker(mirror=True) as tracker:
             # The tracker sees a picture in a row otherwise than the photograph: that is no deviation.
-            own = self._shown(tracker, [self.engine.landmarks]) - retarget.shown(self.engine.landmarks)
+            rest = retarget.shown(self.engine.landmarks)
+            own = self._shown(tracker, [self.engine.landmarks]) - rest
 
             def show(correction: Correction | None, which: slice) -> NDArray[np.float64]:
                 retarget.correction = correction
                 return self._shown(tracker, [retarget(samples[k]) for k in probes[which]]) - own
 
-            retarget.correction = calibrate(wanted[probes], show)
+            retarget.correction = calibrate(rest, wanted[probes], show)
         if retarget.correction is None:
             logger.warning("no face was found in the pictures drawn on trial; motion is not corrected")
 

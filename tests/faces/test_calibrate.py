@@ -12,6 +12,7 @@ from headgen.faces.retarget import Retargeter, RetargetOptions
 
 FACE = mesh.mean_face().astype(np.float64)
 WHERE = np.array([200.0, 180.0, 0.0])
+FAR = 100 * SCALE  # a photograph that is like none of the moments
 
 
 def place(face, yaw=0.0, pitch=0.0):
@@ -58,7 +59,7 @@ def calibrated(frames):
         retarget.correction = correction
         return np.stack([retarget.shown(badly_drawn(retarget(f))) for f in frames[which]])
 
-    retarget.correction = calibrate(wanted, show)
+    retarget.correction = calibrate(retarget.shown(place(FACE)), wanted, show)
     return retarget
 
 
@@ -88,7 +89,7 @@ def test_what_does_not_answer_is_left_alone():
         added[:, deaf] = 0
         return states[which] + 0.5 * SCALE + 0.7 * added
 
-    learnt = calibrate(states, show).all(states) / SCALE
+    learnt = calibrate(FAR, states, show).all(states) / SCALE
     assert np.abs(learnt[:, deaf]).max() == 0
     assert np.delete(learnt, deaf, 1).mean() == pytest.approx(-0.5 / 0.7, rel=0.25)
 
@@ -101,14 +102,20 @@ def test_pictures_without_a_face_teach_nothing():
         shown[1:4] = np.nan
         return shown[which]
 
-    assert calibrate(states, lambda _, which: np.full_like(states[which], np.nan)) is None
-    assert np.isfinite(calibrate(states, show)(states[2])).all()
+    assert calibrate(FAR, states, lambda _, which: np.full_like(states[which], np.nan)) is None
+    assert np.isfinite(calibrate(FAR, states, show)(states[2])).all()
 
 
 def test_far_from_all_that_was_drawn_nothing_is_corrected_and_never_too_much():
-    correction = Correction(np.zeros((1, len(CONTROLS))), 50 * SCALE[None])
+    correction = Correction(FAR, np.zeros((1, len(CONTROLS))), 50 * SCALE[None])
     assert (correction(np.zeros(len(CONTROLS))) <= LIMIT * SCALE).all()
     assert np.abs(correction(20 * SCALE)).max() < 1e-6
+
+
+def test_a_photograph_at_rest_stays_as_it_is():
+    correction = Correction(np.zeros(len(CONTROLS)), 2 * SCALE[None], SCALE[None])
+    assert np.abs(correction(np.zeros(len(CONTROLS))) / SCALE).max() < 0.02
+    assert np.abs(correction(2 * SCALE) / SCALE).min() > 0.5
 
 
 def test_trial_moments_lie_far_apart_and_begin_with_the_first():
