@@ -169,6 +169,7 @@ def systems(
         torch.from_numpy(latents_of(faded))[None],
         slice(*INNER),
         [speaker],
+        takes=(_inner_latents(join.left, join), _inner_latents(join.right, join)),
         strength=strength,
         num_inference_steps=steps,
         generator=generator,
@@ -179,6 +180,11 @@ def systems(
         "interpolation": join.interpolated(),
         "none": join.cut((join.start + join.stop) // 2),
     }
+
+
+def _inner_latents(frames: Frames, join: Join) -> torch.Tensor:
+    """(1, N, P, D)."""
+    return torch.from_numpy(latents_of(frames[join.start : join.stop]))[None]
 
 
 def _statistics(editor: ListenerEditor, join: Join, frames: Frames) -> list[float]:

@@ -15,6 +15,8 @@ has not been published; all here is our design:
 - A path begins at the re-noised join instead of at noise, in training as well: x_r = (1 - r) clean +
   r ((1 - strength) join + strength noise). So the network learns to remove what is wrong with a join, and not
   noise alone.
+- The network sees without noise what either segment has for the inner frames, and says what is wrong with
+  the join (`Preconditioning`): where they agree no word is needed, and the join stays.
 
 Shapes: B batch, F latent frames of the window, G video frames in one, T = F * G, P parts, D = G * C token
 width.
@@ -23,6 +25,7 @@ width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,24 +43,26 @@ from headgen.listener.latents import (
     WarpCodec,
     frames_of,
     latents_of,
-    soften_joints,
 )
 from headgen.listener.track import SpeakerTrack
 from headgen.listener.transformer import ListenerTransformer
 
 __all__ = [
     "ListenerEditor",
+    "Preconditioning",
     "bridge",
     "cross_fade",
     "ease",
-    "preconditioning",
     "same_latents",
+    "without_step",
 ]
 
 STRENGTH, STEPS = 0.3, 4
 """Noise that a join is given, and denoising steps."""
-SPREAD = 0.5
-"""Root mean square of clean latents relative to their bridge."""
+WRONG = 0.3
+"""Root mean square of what is wrong with joins."""
+NOISE = 1.1
+"""Root mean square of the noise that takes a join's place: what it adds, and the join that it takes away."""
 OUTER = 5
 """Latent frames that are read on each side of a join (0.8 s)."""
 BLINKING = [k for k, name in enumerate(PARTS) if name.startswith(("brow", "eye"))]
@@ -97,6 +102,7 @@ class ListenerEditor(DiffusionPipeline):
         inner: slice,
         speakers: Sequence[SpeakerTrack] | None,
         portraits: Tensor | None,
+        takes: tuple[Tensor, Tensor] | None,
         strength: float,
     ) -> None:
         """Raises ValueError where arguments do not belong together."""
@@ -111,6 +117,11 @@ class ListenerEditor(DiffusionPipeline):
         for name, given in (("speakers", speakers), ("portraits", portraits)):
             if given is not None and len(given) != batch:
                 raise ValueError(f"{len(given)} {name} for {batch} videos: give as many")
+        wanted = latents[:, inner].shape
+        if takes is not None and any(take.shape != wanted for take in takes):
+            raise ValueError(
+                f"takes of {[tuple(t.shape) for t in takes]}: those of the inner frames are {tuple(wanted)}"
+            )
 
     @torch.inference_mode()
     def __call__(
@@ -120,6 +131,7 @@ class ListenerEditor(DiffusionPipeline):
         speakers: Sequence[SpeakerTrack] | None = None,
         portraits: Tensor | None = None,
         *,
+        takes: tuple[Tensor, Tensor] | None = None,
         strength: float = STRENGTH,
         num_inference_steps: int = STEPS,
         generator: torch.Generator | None = None,
@@ -129,12 +141,14 @@ class ListenerEditor(DiffusionPipeline):
         What is heard and seen of the speaker after the last inner frame has no effect.
 
         Args:
-            latents: (B, F, P, D) a window around a join; its inner frames are the join as it is, cut or
-                cross-faded.
+            latents: (B, F, P, D) a window around a join; its inner frames are the join as it is, without a
+                step: see `cross_fade` and `without_step`. A cut would hardly be changed.
             inner: latent frames to be rewritten; both sides of them stay.
             speakers: B tracks; their last ``F * G`` rows are those of the window, what is before is
                 remembered. None if nothing is known of a speaker.
             portraits: (B, P, C) tokens of `WarpCodec.portrait_tokens`; None for a face like the mean one.
+            takes: (B, N, P, D) each: what the left and the right segment have for the N inner frames; None if
+                there is the join alone.
             strength: share of noise in what the inner frames are regenerated from, above 0 to 1. With 1
                 nothing of the join is left.
             num_inference_steps: denoising steps.
@@ -146,11 +160,12 @@ class ListenerEditor(DiffusionPipeline):
         Raises:
             ValueError: arguments that do not belong together.
         """
-        self.check_inputs(latents, inner, speakers, portraits, strength)
+        self.check_inputs(latents, inner, speakers, portraits, takes, strength)
         device, dtype = self._execution_device, self.transformer.dtype
         batch, frames = latents.shape[:2]
         level = bridge(latents, inner)
         known = (latents - level).to(device, dtype)
+        reference = given_takes(latents, level, inner, takes).to(known)
         is_inner = torch.zeros(1, frames, device=device, dtype=dtype)
         is_inner[:, inner] = 1
         mask = is_inner[..., None, None]
@@ -166,16 +181,21 @@ class ListenerEditor(DiffusionPipeline):
         scheduler = for_steps(self.scheduler, num_inference_steps)
         for timestep, share in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
             share = share.to(device)
-            sigma = (share * strength * is_inner).expand(batch, -1)
-            found = self.transformer(x, sigma, context, adapter=self.adapter, speaker=speaker)
-            kept, learnt = preconditioning(sigma)
-            clean = kept * x + learnt * found
+            at = Preconditioning.of(share, strength)
+            found = self.transformer(
+                mask * at.given * (x - known),
+                (at.level * is_inner).expand(batch, -1),
+                context,
+                reference=reference,
+                adapter=self.adapter,
+                speaker=speaker,
+            )
+            clean = known + mask * (at.kept * (x - known) + at.learnt * found)
             x = scheduler.step(mask * (x - clean) / share, timestep, x).prev_sample
         made = (x.cpu() + level).float()
         self.maybe_free_model_hooks()
         out = latents.clone()
-        for one, new in zip(out, made, strict=True):
-            one[inner] = torch.from_numpy(smoothed(new[inner].numpy(), one.numpy(), inner)).to(one)
+        out[:, inner] = made[:, inner].to(out)
         return out
 
     def refine_join(
@@ -198,7 +218,7 @@ class ListenerEditor(DiffusionPipeline):
             right: (M, P, D).
             overlap: the last `overlap` latent frames of the left video and the first ones of the right one
                 are of the same time; they are cross-faded before they are rewritten. 0 if the right video
-                simply comes after the left one.
+                simply comes after the left one; then the step between them is spread before.
             speaker: rows of both videos together, ``(N + M - overlap) * G``; or None.
             portrait: (P, C) tokens of the listener, or None.
             inner: latent frames to be rewritten, around the middle of the join; those of the overlap by
@@ -219,14 +239,19 @@ class ListenerEditor(DiffusionPipeline):
         middle = torch.from_numpy(latents_of(cross_fade(*ends)))
         joined = torch.cat([left[:kept], middle, right[overlap:]])
         start = kept + (overlap - inner) // 2
+        if not overlap:
+            cut, begin, end = (k * FRAMES_PER_LATENT for k in (kept, start, start + inner))
+            joined = torch.from_numpy(latents_of(without_step(frames_of(joined.numpy()), cut, begin, end)))
         outer = min(OUTER, (self.window - inner) // 2)
         first, last = max(0, start - outer), min(len(joined), start + inner + outer)
         rows = None if speaker is None else [speaker[: last * FRAMES_PER_LATENT]]
+        whole = torch.cat([left, right[overlap:]]), torch.cat([left[:kept], right])
         joined[first:last] = self(
             joined[None, first:last],
             slice(start - first, start - first + inner),
             rows,
             None if portrait is None else portrait[None],
+            takes=(whole[0][None, start : start + inner], whole[1][None, start : start + inner]),
             strength=strength,
             num_inference_steps=num_inference_steps,
             generator=generator,
@@ -251,22 +276,52 @@ def same_latents(one: WarpCodec, other: WarpCodec) -> bool:
     return torch.allclose(one.basis.float().cpu(), other.basis.float().cpu(), rtol=0.01, atol=1e-4)
 
 
-def preconditioning(sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Shares of noisy latents and of the network's answer in the clean ones.
-
-    The first is the best guess that is linear, the second the size of its error, so that the network's answer
-    is of the same size at all noise levels and a join is kept where there is little noise (Karras et al.,
-    EDM, 2022, section 5, for the straight paths of flow matching).
+def given_takes(latents: Tensor, level: Tensor, inner: slice, takes: tuple[Tensor, Tensor] | None) -> Tensor:
+    """What the network sees without noise: (B, F, P, 2 D), both segments relative to the bridge.
 
     Args:
-        sigma: (B, F) noise levels, 0 to 1.
-
-    Returns:
-        (B, F, 1, 1) each.
+        latents: (B, F, P, D) the window.
+        level: (B, F, P, D) its bridge.
+        inner: the inner frames.
+        takes: (B, N, P, D) each, the segments' inner frames; None if there is the join alone.
     """
-    sigma = sigma[..., None, None]
-    variance = ((1 - sigma) * SPREAD).square() + sigma.square()
-    return (1 - sigma) * SPREAD**2 / variance, sigma * SPREAD / variance.sqrt()
+    whole = [latents, latents] if takes is None else [latents.clone(), latents.clone()]
+    for one, take in zip(whole, takes or (), strict=False):
+        one[:, inner] = take
+    return torch.cat([one - level for one in whole], dim=-1)
+
+
+class Preconditioning(NamedTuple):
+    """How the network sees a path from a join to what is clean, and what it has to say of it.
+
+    With c what is wrong with the join and noise n, the path lies at join + (1 - share) c + share strength n.
+    All is told relative to the join, and scaled so that inputs and answers are of size 1 at all times (Karras
+    et al., EDM, 2022, section 5): a join that is right needs no answer.
+
+    Attributes:
+        given: factor of the path, relative to the join, before the network.
+        kept: share of it in what is clean.
+        learnt: factor of the network's answer in what is clean.
+        level: noise level that the network is told, 0 to 1: the part of noise in what it is given.
+    """
+
+    given: Tensor
+    kept: Tensor
+    learnt: Tensor
+    level: Tensor
+
+    @classmethod
+    def of(cls, share: Tensor, strength: Tensor | float) -> Preconditioning:
+        """That of a place on the path.
+
+        Args:
+            share: of the path that is still ahead, 1 to 0.
+            strength: of the noise that the path began with, above 0 to 1.
+        """
+        signal, noise = (1 - share) * WRONG, share * strength * NOISE
+        size = (signal.square() + noise.square()).sqrt()
+        level = noise / size
+        return cls(1 / size, signal * WRONG / size.square(), WRONG * level, level)
 
 
 def ease(frames: int, start: int, stop: int) -> NDArray[np.float32]:
@@ -298,6 +353,20 @@ def bridge(latents: Tensor, inner: slice) -> Tensor:
     return rearrange(before + share * (after - before), "b (f g) p c -> b f p (g c)", g=FRAMES_PER_LATENT)
 
 
+def without_step(frames: NDArray[np.float32], cut: int, start: int, stop: int) -> NDArray[np.float32]:
+    """Spreads the step of a cut: movement on either side stays, the difference comes in along `ease`.
+
+    Args:
+        frames: (T, ...).
+        cut: first frame after the cut.
+        start: first frame that may change.
+        stop: the one after the last.
+    """
+    share = ease(len(frames), start, stop) - (np.arange(len(frames)) >= cut)
+    step = frames[cut] - frames[cut - 1]
+    return frames + share.reshape(-1, *[1] * step.ndim).astype(np.float32) * step
+
+
 def cross_fade(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
     """A cross-fade of motion, not of pictures, in which everything would show twice.
 
@@ -308,23 +377,3 @@ def cross_fade(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray
     share = (np.arange(len(left), dtype=np.float32) + 0.5) / max(1, len(left))
     share = (share * share * (3 - 2 * share))[:, None, None]
     return (1 - share) * left + share * right
-
-
-def smoothed(made: NDArray[np.float32], window: NDArray[np.float32], inner: slice) -> NDArray[np.float32]:
-    """New inner frames (N, P, D) of a window (F, P, D) without tremble.
-
-    The small steps at the joints of latent frames are taken out from the left, as in segments, then at the
-    last joint, whose later side must stay, from the right. A small network also leaves some noise: each frame
-    is averaged a little with those beside it.
-    """
-    before, after = window[inner.start - 1 : inner.start], window[inner.stop : inner.stop + 1]
-    made = soften_joints(made, before)
-    last = _reversed(soften_joints(_reversed(made[-1:]), _reversed(after)))
-    frames = frames_of(np.concatenate([before, made[:-1], last, after]))
-    even = (frames[:-2] + 2 * frames[1:-1] + frames[2:]) / 4
-    return latents_of(even[FRAMES_PER_LATENT - 1 : 1 - FRAMES_PER_LATENT])
-
-
-def _reversed(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Latents (F, P, D) of the same frames in reverse order."""
-    return latents_of(frames_of(latents)[::-1])

@@ -26,7 +26,7 @@ from headgen.faces.framing import Framing
 from headgen.faces.motion import head_angles, head_rotation
 from headgen.faces.smoothing import smooth_track
 from headgen.fsrt.small_engine import SmallEngine
-from headgen.listener.edit import OUTER, ListenerEditor, ease
+from headgen.listener.edit import OUTER, ListenerEditor, ease, without_step
 from headgen.listener.latents import (
     CHANNELS,
     FRAMES_PER_LATENT,
@@ -224,9 +224,7 @@ class Seam:
         way = ease(len(self.rows), start, stop)[:, None, None]
         out = (1 - way) * left + way * right
         cut = int(np.searchsorted(self.rows, -0.5 / FPS))
-        step = right[cut, 0] - left[cut - 1, 0]
-        after = (np.arange(len(left)) >= cut)[:, None]
-        out[:, 0] = np.where(after, right[:, 0], left[:, 0]) + (way[:, 0] - after) * step
+        out[:, 0] = without_step(np.concatenate([left[:cut, 0], right[cut:, 0]]), cut, start, stop)
         return out.astype(np.float32)
 
     def landmarks(self, motion: FaceMotion) -> NDArray[np.float64]:

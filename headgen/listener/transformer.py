@@ -278,6 +278,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         window: latent frames that a block sees, its own included.
         portrait_width: features of a portrait token.
         text_width: features of a text token.
+        reference_width: features of a token of `forward`'s reference latents; 0 if there are none.
     """
 
     @register_to_config
@@ -294,6 +295,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         window: int = 48,
         portrait_width: int = 32,
         text_width: int = 32,
+        reference_width: int = 0,
     ) -> None:
         super().__init__()
         if width % (8 * heads):
@@ -303,7 +305,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         self.places = tuple((float(y), float(x)) for y, x in places)
         sigma_width = width // 4
         self.sigma_in = SigmaEmbedding(sigma_width)
-        self.latents_in = PartLinear(len(self.places), token_width, width)
+        self.latents_in = PartLinear(len(self.places), token_width + reference_width, width)
         self.portrait_in = _context_network(portrait_width, width)
         self.text_in = _context_network(text_width, width)
         self.no_text = nn.Parameter(torch.randn(width))
@@ -347,6 +349,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         sigma: Tensor,
         context: Context,
         *,
+        reference: Tensor | None = None,
         adapter: CTMAdapter | None = None,
         speaker: SpeakerTokens | None = None,
         cache: KeyValueCache | None = None,
@@ -360,6 +363,8 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
             latents: (B, F, P, D) noisy latents.
             sigma: (B, F) noise level of each latent frame, 0 (clean) to 1 (noise).
             context: portrait and text, of `encode`.
+            reference: (B, F, P, reference_width) what is known of the same frames without noise; None if
+                the network has no such input.
             adapter: gives the blocks access to `speaker`; both or neither.
             speaker: tokens of the adapter's `encode`.
             cache: past frames to attend to; `latents` then holds only what comes next.
@@ -384,7 +389,8 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         context_mask = context.mask(start, frames, len(self.places))
         embedding = self.sigma_in(sigma)  # (B, F, S)
 
-        x = self.latents_in(latents)  # (B, F, P, W)
+        given = latents if reference is None else torch.cat([latents, reference], dim=-1)
+        x = self.latents_in(given)  # (B, F, P, W)
         for layer, block in enumerate(self.blocks):
             keys_values = context.keys_values[layer]
             x = block(x, embedding, keys_values, context_mask, turns, mask, cache, layer)

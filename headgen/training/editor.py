@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from headgen.errors import InputError
 from headgen.evaluation.synthetic_joins import KINDS, MIXED, MOST_SKIPPED, Join, JoinMaker
 from headgen.listener.adapter import CTMAdapter
-from headgen.listener.edit import ListenerEditor, bridge, preconditioning
+from headgen.listener.edit import WRONG, ListenerEditor, Preconditioning, bridge
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, latents_of, places
 from headgen.listener.transformer import ListenerTransformer
 from headgen.listening import clip_names, read_clip
@@ -43,12 +43,19 @@ USUAL_INNER, USUAL = (5, 11), 0.5
 """Inner latent frames of a transition of listener-gen, and how often they are trained on."""
 MIXED_SHARE = 0.4
 """Of joins at which several things went wrong."""
+BLINKS = 0.3
+"""How often a blink is held besides."""
+WITHOUT_TAKES = 0.3
+"""How often nothing but the join is given."""
 LEAST_STRENGTH, WHOLE_NOISE = 0.15, 0.1
 """Least noise that a path begins with (most have little); and how often that is noise alone."""
 BEGINNINGS = 0.35
 """How often a path is trained on at its very beginning, which decides most."""
-SHARPEST = 0.1
-"""Size of a linear guess's error below which errors do not count more."""
+SHARPEST = 0.03
+"""Size of errors that are to be expected below which they do not count more."""
+SMALL = 1.0
+"""Errors below which their squares count, above which they themselves do. It is large: with .1 the network
+took the likelier of two answers, and held blinks stayed."""
 
 
 class SyntheticJoins(Dataset[Batch]):
@@ -79,9 +86,9 @@ class SyntheticJoins(Dataset[Batch]):
         """One join.
 
         Returns:
-            ``latents`` (F, P, D) as they should be; ``join``, the same with the join as it is; ``inner``, the
-            first inner frame and the one after the last; and the speaker as `stretch` gives it, unknown after
-            the inner frames.
+            ``latents`` (F, P, D) as they should be; ``join``, the same with the join as it is; ``takes`` (2,
+            F, P, D), the same as either segment has it, or twice the join; ``inner``, the first inner frame
+            and the one after the last; and the speaker as `stretch` gives it, unknown after the inner frames.
         """
         rng = np.random.default_rng((self.seed, index))
         number = int(rng.integers(len(self.clips)))
@@ -92,13 +99,23 @@ class SyntheticJoins(Dataset[Batch]):
         rows = inner[0] * FRAMES_PER_LATENT, inner[1] * FRAMES_PER_LATENT
         some = rng.random() < MIXED_SHARE
         kinds = [k for k in MIXED if rng.random() < 0.6] if some else [KINDS[int(rng.integers(len(KINDS)))]]
+        if rng.random() < BLINKS:
+            kinds.append("blink")
         join = self.maker.join(number, start * FRAMES_PER_LATENT, self.frames, rows, kinds, rng)
         speaker = stretch(clip.track, start, self.window, self.lead)
         for known in speaker.values():
             known[self.lead + rows[1] :] = 0
+        given = begun(join, rng)
+        takes = (given, given)
+        if rng.random() >= WITHOUT_TAKES:
+            takes = tuple(
+                np.concatenate([given[: join.start], take[join.start : join.stop], given[join.stop :]])
+                for take in (join.left, join.right)
+            )
         return {
             "latents": torch.from_numpy(latents_of(join.truth)),
-            "join": torch.from_numpy(latents_of(begun(join, rng))),
+            "join": torch.from_numpy(latents_of(given)),
+            "takes": torch.stack([torch.from_numpy(latents_of(take)) for take in takes]),
             "inner": torch.tensor(inner),
             **speaker,
         }
@@ -198,7 +215,7 @@ class ListenerEditModule(L.LightningModule):
         transformer = ListenerTransformer(
             width=width, heads=heads, layers=layers, mlp_ratio=mlp_ratio, token_width=self.codec.token_width,
             frames_per_latent=FRAMES_PER_LATENT, places=places().tolist(), block=window, window=window,
-            portrait_width=CHANNELS, text_width=1,
+            portrait_width=CHANNELS, text_width=1, reference_width=2 * self.codec.token_width,
         )  # fmt: skip
         adapter = CTMAdapter(
             base_width=width, layers=list(range(layers)), width=adapter_width, heads=2, encoder_layers=2,
@@ -249,30 +266,27 @@ class ListenerEditModule(L.LightningModule):
         noise = noises.normal(*truth.shape[1:]).to(truth.device)
         s, r = strength[..., None, None], share[..., None, None]
         path = (1 - r) * clean + r * ((1 - s) * join + s * noise)
-        sigma = is_inner * share * strength
+        at = Preconditioning.of(r, s)
         keep = draw() >= self.hparams.withhold, draw() >= self.hparams.withhold
         portrait = noises.normal(len(PARTS), CHANNELS).to(truth.device)
         speaker = model["adapter"].encode(
             condition(batch, keep), first=frames * FRAMES_PER_LATENT - batch["audio"].shape[1]
         )
         found = model["transformer"](
-            torch.where(mask, path, clean),
-            sigma,
+            mask * at.given * (path - join),
+            is_inner * at.level[..., 0, 0],
             model["transformer"].encode(portrait),
+            reference=rearrange(batch["takes"] - level[:, None], "b two f p d -> b f p (two d)"),
             adapter=model["adapter"],
             speaker=speaker,
         )
-        kept, learnt = preconditioning(sigma)
-        error = mask * (kept * path + learnt * found - clean)
-        weight = 1 / preconditioning(share * strength)[1].clamp(min=SHARPEST)
-        weight = weight / shared_mean(weight.mean())
-        count = shared_mean(mask.float().mean())
+        made = join + at.kept * (path - join) + at.learnt * found
+        error = mask * (made - clean) / at.learnt.clamp(min=SHARPEST)
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
-        change = (steps[:, 1:] - steps[:, :-1]).square() * self.importance
-        place = error.square() * self.importance.repeat(1, FRAMES_PER_LATENT)
+        count = shared_mean(mask.float().mean())
         return {
-            "place": (weight * place).mean() / count,
-            "change": self.hparams.steadiness * (weight * change).mean() / count,
+            "place": (huber(steps) * self.importance).mean() / count,
+            "change": self.hparams.steadiness * (huber(steps.diff(dim=1)) * self.importance).mean() / count,
         }
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -297,10 +311,12 @@ class ListenerEditModule(L.LightningModule):
         terms = self.loss(self.average_model, batch, Share(done=index).noise(many))
         squares: dict[str, list[Tensor]] = {"made": [], "given": []}
         generator = torch.Generator().manual_seed(index)
-        for truth, join, inner in zip(batch["latents"], batch["join"], batch["inner"].tolist(), strict=True):
+        given = zip(batch["latents"], batch["join"], batch["takes"], batch["inner"].tolist(), strict=True)
+        for truth, join, takes, inner in given:
             made = editor(
                 join[None],
                 slice(*inner),
+                takes=(takes[0][None, slice(*inner)], takes[1][None, slice(*inner)]),
                 num_inference_steps=self.hparams.sampling_steps,
                 generator=generator,
             )[0]
@@ -314,3 +330,8 @@ class ListenerEditModule(L.LightningModule):
         """AdamW, warm-up, cosine."""
         options = self.hparams
         return adamw(self.model.parameters(), options.learning_rate, options.warmup, options.total)
+
+
+def huber(error: Tensor) -> Tensor:
+    """How much errors count: as their squares while they are small, as they themselves beyond."""
+    return (error.square() + (SMALL / WRONG) ** 2).sqrt() - SMALL / WRONG
