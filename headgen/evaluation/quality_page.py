@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,8 +108,8 @@ def quality(
             own = evaluate_reenact(drivings, folder / "cross", portraits=portraits, frames=frames, **options)
             parts.append(_Part("Reenacting photographs", REENACTOR, own.results, pictures))
     text = ["# How good it is", f"{WRITTEN}; [what the metrics are](evaluation.md). {READ}"]
-    for old in output.parent.glob(f"{output.stem}-*-*.webp"):
-        old.unlink()
+    for old in _pictures(output):
+        old.unlink(missing_ok=True)
     for k, part in enumerate(parts):
         text += [f"## {part.title}", *_section(part.results)]
         for n, picture in enumerate(part.results.pictures[: SHOWN if part.pictures else 0]):
@@ -136,6 +137,15 @@ class _Part:
     model: str
     results: Results
     pictures: bool
+
+
+def _pictures(page: Path) -> list[Path]:
+    """Those that the page of the last time shows."""
+    if not page.is_file():
+        return []
+    text = page.read_text(encoding="utf-8", errors="replace")
+    names = re.findall(rf"\]\(({re.escape(page.stem)}-\d+-\d+\.webp)\)", text)
+    return [page.with_name(name) for name in names]
 
 
 def _card(cards: Path, model: str) -> Path:

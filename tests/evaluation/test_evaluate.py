@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from scipy.io import wavfile
 
 from headgen.cli import COMMANDS, _parse
 from headgen.errors import InputError
+from headgen.evaluation import quality_page
 from headgen.evaluation.baselines import LandmarkWarp, mirror, nearest_neighbour, random_motion, still
 from headgen.evaluation.conversations import read_conversations, with_sound
 from headgen.evaluation.evaluate_listen import at_rate, evaluate_listen
-from headgen.evaluation.evaluate_reenact import evaluate_reenact
+from headgen.evaluation.evaluate_reenact import Summary, evaluate_reenact
 from headgen.evaluation.metric_table import LISTEN_METRICS, REENACT_METRICS, shortfall
 from headgen.evaluation.outputs import REENACT_NAMINGS, find_outputs, named_folders
 from headgen.evaluation.quality_page import _section
-from headgen.evaluation.results import Results, estimated, worst_items
+from headgen.evaluation.results import Moving, Results, estimated, worst_items
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.media import VideoReader, VideoWriter, probe
 
@@ -317,3 +319,39 @@ def test_a_page_says_where_baselines_cannot_cheat(results):
     rows = table.splitlines()
     assert rows[0] == "| metric | ours | static | other |"
     assert rows[3].startswith("| texture_ssim ↑ | 0.") and "| (1 [1, 1]) |" in rows[3]
+
+
+def test_a_page_and_cards_are_written_and_written_anew(results, monkeypatch, tmp_path):
+    shown = replace(results, pictures=[Moving("the worst", b"RIFF")])
+
+    def evaluated(*_, **options):
+        return Summary(tmp_path / "report.html", shown)
+
+    for name in ("evaluate_reenact", "evaluate_listen"):
+        monkeypatch.setattr(quality_page, name, evaluated)
+    monkeypatch.setattr(quality_page, "make_videos", lambda *_, **__: None)
+    cards = {model: tmp_path / "weights" / model / "README.md" for model in quality_page.MODELS}
+    for model, card in cards.items():
+        card.parent.mkdir(parents=True)
+        card.write_text(f"# {model}\n\nWhat it is.\n")
+    page, folder = tmp_path / "good.md", tmp_path / "weights"
+    quality_page.quality(page, tmp_path, cards=folder)
+    first = page.read_text(), [card.read_text() for card in cards.values()]
+    assert all(
+        f"](good-{k}-0.webp)" in first[0] and (tmp_path / f"good-{k}-0.webp").exists() for k in range(3)
+    )
+    for (model, card), text in zip(cards.items(), first[1], strict=True):
+        assert text.startswith(f"# {model}\n\nWhat it is.\n\n<!-- evaluated -->") and "| motion_error" in text
+        card.write_text(text + "\nAnd more.\n")
+    (tmp_path / "good-2-7.webp").write_bytes(b"somebody's own")
+    quality_page.quality(page, tmp_path, cards=folder, drivings=tmp_path, portraits=tmp_path, pictures=False)
+    assert "Reenacting photographs" in page.read_text() and not (tmp_path / "good-3-0.webp").exists()
+    assert (tmp_path / "good-2-7.webp").exists()
+    for card in cards.values():
+        text = card.read_text()
+        assert text.count("<!-- evaluated -->") == 1 and text.endswith("And more.\n")
+    cards["fsrt-small"].write_text("<!-- evaluated -->")
+    with pytest.raises(InputError, match="without <!-- end of evaluated -->"):
+        quality_page.quality(page, tmp_path, cards=folder)
+    with pytest.raises(InputError, match="no readable card"):
+        quality_page.quality(page, tmp_path, cards=tmp_path)
