@@ -13,7 +13,7 @@ import headgen
 from headgen import hub
 from headgen.errors import HeadgenError
 
-__all__ = ["Finding", "Report", "doctor", "processor"]
+__all__ = ["Finding", "Report", "doctor"]
 
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("headgen train", ("lightning", "tensorboard")),
@@ -114,7 +114,7 @@ def _machine() -> Iterator[Finding]:
     memory = _memory_gigabytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     size = f", {memory:.0f} GB memory" if memory else ""
-    yield Finding("machine", "processor", "ok", f"{processor()}, {cores} cores{size}")
+    yield Finding("machine", "processor", "ok", f"{_processor()}, {cores} cores{size}")
     if util.find_spec("torch") is None:
         return
     import torch
@@ -174,8 +174,7 @@ def _extras() -> Iterator[Finding]:
             yield Finding("extras", extra, "ok", purpose)
 
 
-def processor() -> str:
-    """What the processor calls itself."""
+def _processor() -> str:
     for line in _cpuinfo():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()

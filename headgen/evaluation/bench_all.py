@@ -28,7 +28,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from headgen import hub
-from headgen.doctor import processor
 from headgen.errors import InputError
 from headgen.evaluation.bench_reenact import repeat
 from headgen.evaluation.listener_speed import speed
@@ -335,12 +334,21 @@ def _machine(where: torch.device) -> dict[str, Any]:
     cuda = where.type == "cuda"
     return {
         "system": platform.platform(),
-        "processor": processor(),
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(where) if cuda else where.type,
     }
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        for line in facts.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 @dataclass(frozen=True)
