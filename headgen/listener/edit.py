@@ -245,13 +245,16 @@ class ListenerEditor(DiffusionPipeline):
         outer = min(OUTER, (self.window - inner) // 2)
         first, last = max(0, start - outer), min(len(joined), start + inner + outer)
         rows = None if speaker is None else [speaker[: last * FRAMES_PER_LATENT]]
-        whole = torch.cat([left, right[overlap:]]), torch.cat([left[:kept], right])
+        takes = None
+        if overlap:
+            whole = torch.cat([left, right[overlap:]]), torch.cat([left[:kept], right])
+            takes = whole[0][None, start : start + inner], whole[1][None, start : start + inner]
         joined[first:last] = self(
             joined[None, first:last],
             slice(start - first, start - first + inner),
             rows,
             None if portrait is None else portrait[None],
-            takes=(whole[0][None, start : start + inner], whole[1][None, start : start + inner]),
+            takes=takes,
             strength=strength,
             num_inference_steps=num_inference_steps,
             generator=generator,
