@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from headgen_studio.studio import Studio
 from headgen_studio.uploads import Limits
 
 from headgen.media import VideoReader, VideoWriter
-from headgen.media.image import read_image, write_image
+from headgen.media.image import write_image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 ROOT = Path(__file__).parents[2]
@@ -61,26 +59,9 @@ def served(tmp_path_factory) -> Iterator[tuple[Studio, str]]:
 
 
 @pytest.fixture(scope="module")
-def camera(files, tmp_path_factory) -> Path:
-    """What Chromium takes for a webcam: the astronaut, in the middle of a wide picture."""
-    face = cv2.resize(read_image(files / "face.png"), (432, 480))
-    picture = np.pad(face, ((0, 0), (104, 104), (0, 0)), constant_values=90)
-    path = tmp_path_factory.mktemp("camera") / "webcam.y4m"
-    with av.open(str(path), "w", format="yuv4mpegpipe") as container:
-        stream = container.add_stream("rawvideo", rate=10)
-        stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for frame in (*[av.VideoFrame.from_ndarray(picture, "rgb24") for _ in range(5)], None):
-            container.mux(stream.encode(frame))
-    return path
-
-
-@pytest.fixture(scope="module")
-def chromium(camera):
-    webcam = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    webcam.append(f"--use-file-for-fake-video-capture={camera}")
+def chromium():
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *webcam])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 
@@ -142,19 +123,6 @@ def test_a_photograph_moves(visit, files, tmp_path):
     assert download.value.suggested_filename.endswith(".json")
     # and it is kept
     tab(page, "History").locator("#history-results img, #history-results button").first.wait_for()
-
-
-def test_a_webcam_gives_the_photograph(visit):
-    page = visit()
-    tab(page, "Edit")
-    portrait = page.locator("#edit-portrait")
-    portrait.get_by_label("Capture from camera").click()
-    portrait.get_by_text("Click to Access Webcam").click()
-    portrait.get_by_label("capture photo").click()
-    picture = page.locator("#edited img")
-    picture.wait_for()
-    drawn = base64.b64decode(picture.get_attribute("src").partition(",")[2])
-    assert cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR).shape == (480, 640, 3)
 
 
 def test_a_portrait_listens(visit, files):
