@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from headgen.evaluation.face_motion import SKIN
-from headgen.faces.mesh import eye_distance
+from headgen.faces.mesh import SKIN, eye_distance
 
 __all__ = [
     "LISTEN_BASELINES",

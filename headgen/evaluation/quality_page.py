@@ -107,11 +107,14 @@ def quality(
         if drivings is not None and portraits is not None:
             own = evaluate_reenact(drivings, folder / "cross", portraits=portraits, frames=frames, **options)
             parts.append(_Part("Reenacting photographs", REENACTOR, own.results, pictures))
+    tables: dict[str, list[str]] = {model: [] for model in MODELS}
     text = ["# How good it is", f"{WRITTEN}; [what the metrics are](evaluation.md). {READ}"]
     for old in _pictures(output):
         old.unlink(missing_ok=True)
     for k, part in enumerate(parts):
-        text += [f"## {part.title}", *_section(part.results)]
+        section = _section(part.results)
+        text += [f"## {part.title}", *section]
+        tables[part.model] += [f"### {part.title}", *section]
         for n, picture in enumerate(part.results.pictures[: SHOWN if part.pictures else 0]):
             path = output.with_name(f"{output.stem}-{k}-{n}.webp")
             with replacing(path) as unfinished:
@@ -121,11 +124,8 @@ def quality(
     if cards is not None:
         for model in MODELS:
             before, after = _divided(_card(cards, model))
-            tables = [f"## Evaluated\n\n{WRITTEN}. {READ}"]
-            for part in parts:
-                if part.model == model:
-                    tables += [f"### {part.title}", *_section(part.results)]
-            _write(_card(cards, model), [before, BEGIN, *tables, END, *([after] if after else [])])
+            written = [before, BEGIN, f"## Evaluated\n\n{WRITTEN}. {READ}", *tables[model], END]
+            _write(_card(cards, model), [*written, after] if after else written)
     return output
 
 

@@ -218,7 +218,7 @@ class ListenerEditor(DiffusionPipeline):
             right: (M, P, D).
             overlap: the last `overlap` latent frames of the left video and the first ones of the right one
                 are of the same time; they are cross-faded before they are rewritten. 0 if the right video
-                simply comes after the left one; then the step between them is spread before.
+                simply comes after the left one; then the step between them is spread instead.
             speaker: rows of both videos together, ``(N + M - overlap) * G``; or None.
             portrait: (P, C) tokens of the listener, or None.
             inner: latent frames to be rewritten, around the middle of the join; those of the overlap by
@@ -239,16 +239,16 @@ class ListenerEditor(DiffusionPipeline):
         middle = torch.from_numpy(latents_of(cross_fade(*ends)))
         joined = torch.cat([left[:kept], middle, right[overlap:]])
         start = kept + (overlap - inner) // 2
-        if not overlap:
+        takes = None
+        if overlap:
+            whole = torch.cat([left, right[overlap:]]), torch.cat([left[:kept], right])
+            takes = whole[0][None, start : start + inner], whole[1][None, start : start + inner]
+        else:
             cut, begin, end = (k * FRAMES_PER_LATENT for k in (kept, start, start + inner))
             joined = torch.from_numpy(latents_of(without_step(frames_of(joined.numpy()), cut, begin, end)))
         outer = min(OUTER, (self.window - inner) // 2)
         first, last = max(0, start - outer), min(len(joined), start + inner + outer)
         rows = None if speaker is None else [speaker[: last * FRAMES_PER_LATENT]]
-        takes = None
-        if overlap:
-            whole = torch.cat([left, right[overlap:]]), torch.cat([left[:kept], right])
-            takes = whole[0][None, start : start + inner], whole[1][None, start : start + inner]
         joined[first:last] = self(
             joined[None, first:last],
             slice(start - first, start - first + inner),

@@ -285,8 +285,10 @@ class ListenerEditModule(L.LightningModule):
         steps = rearrange(error, "b f p (g c) -> b (f g) p c", c=CHANNELS)
         count = shared_mean(mask.float().mean())
         return {
-            "place": (huber(steps) * self.importance).mean() / count,
-            "change": self.hparams.steadiness * (huber(steps.diff(dim=1)) * self.importance).mean() / count,
+            "place": (pseudo_huber(steps) * self.importance).mean() / count,
+            "change": self.hparams.steadiness
+            * (pseudo_huber(steps.diff(dim=1)) * self.importance).mean()
+            / count,
         }
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -332,6 +334,6 @@ class ListenerEditModule(L.LightningModule):
         return adamw(self.model.parameters(), options.learning_rate, options.warmup, options.total)
 
 
-def huber(error: Tensor) -> Tensor:
+def pseudo_huber(error: Tensor) -> Tensor:
     """How much errors count: as their squares while they are small, as they themselves beyond."""
     return (error.square() + (SMALL / WRONG) ** 2).sqrt() - SMALL / WRONG
