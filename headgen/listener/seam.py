@@ -18,8 +18,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from headgen.faces import mesh
 from headgen.faces.framing import Framing
@@ -28,9 +28,9 @@ from headgen.faces.smoothing import smooth_track
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.listener.edit import OUTER, ListenerEditor, ease, without_step
 from headgen.listener.latents import (
-    CHANNELS,
     FRAMES_PER_LATENT,
     FaceMotion,
+    frames_of,
     latents_of,
     motion_of_landmarks,
 )
@@ -38,6 +38,8 @@ from headgen.listener.track import FPS, SpeakerTrack
 
 __all__ = ["MOST_INNER", "Seam", "SeamPainter", "Side", "dissolve", "fill_gaps", "likeness"]
 
+CALM = 3.0
+"""Standard deviation of the mean that calms a path, in frames of latents."""
 MOST_INNER = 8
 """Latent frames that are rewritten around a join, at most."""
 DISSOLVE = 0.2
@@ -190,7 +192,7 @@ class Seam:
         """
         codec = editor.codec
         sides = [self.given(k, self.rows) for k in (0, 1)]
-        frames = [self._frames(codec.encode(side).numpy()) for side in sides]
+        frames = [frames_of(codec.encode(side).numpy()) for side in sides]
         join = self._begun(frames[0], frames[1])
         made = editor(
             torch.from_numpy(latents_of(join))[None],
@@ -199,16 +201,24 @@ class Seam:
             codec.portrait_tokens(self.rest)[None],
             generator=generator,
         )[0]
-        motion = codec.decode(made)
+        motion = codec.decode_frames(self._calmed(frames_of(made.numpy())))
         # What latents leave out of a face is its own: it goes from one side's to the other's.
         left_out = [side.shape - codec.decode_frames(f).shape for side, f in zip(sides, frames, strict=True)]
         start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
         way = ease(len(self.rows), start, stop)[:, None, None]
         return FaceMotion(motion.pose, motion.shape + (1 - way) * left_out[0] + way * left_out[1])
 
-    @staticmethod
-    def _frames(latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        return rearrange(latents, "f p (g c) -> (f g) p c", c=CHANNELS)
+    def _calmed(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes the kinks out of a path (T, P, C): where one side ends, its face stands still at once.
+
+        Our design: Edit leaves movement as it is given. In the middle of the inner frames the path is
+        averaged over some tenths of a second, towards their ends ever less.
+        """
+        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        even = gaussian_filter1d(frames, CALM, axis=0, mode="nearest")
+        share = np.zeros(len(frames), np.float32)
+        share[start:stop] = np.sin(np.pi * (np.arange(stop - start) + 0.5) / (stop - start)) ** 0.5
+        return frames + share[:, None, None] * (even - frames)
 
     def _begun(self, left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
         """What Edit starts from: latents frame by frame (T, P, C), without a step.
