@@ -243,7 +243,7 @@ def listen(
                 "frames with sound": int(track.heard.sum()),
                 "seconds": round(time.perf_counter() - started, 2),
                 **({"asked for": str(request)} if wishes else {}),
-                "timeline": timeline(track, observed.motion(codec), planned),
+                "timeline": timeline(track, observed.curves(codec), planned),
             }
             write_run_record(
                 path,

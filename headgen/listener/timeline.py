@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from headgen.scheduler.engine import JoiningEngine, Picture, Result, Step
     from headgen.scheduler.plan import Plan, Segment, Transition
 
-__all__ = ["Observed", "timeline"]
+__all__ = ["Observed", "motion_curves", "timeline"]
 
+AT_ONCE = 250
+"""Frames whose faces are in memory together when curves are read off them."""
 ENERGY_STEP = 5
 """Frames for which one number tells how loud the speaker is: 0.2 s."""
 QUIETEST, LOUDEST = -2.0, 2.0
@@ -73,21 +75,30 @@ class Observed:
             self._frames.update(enumerate(settling(drawn, start), start))
         return self.engine.draw(source, result, start, stop)
 
-    def motion(self, codec: WarpCodec) -> FaceMotion:
-        """How the listener moved, over all frames drawn.
+    def curves(self, codec: WarpCodec) -> NDArray[np.float64]:
+        """How the listener moved, over all frames drawn: see `motion_curves`.
 
         Args:
             codec: of the latents.
         """
-        return codec.decode_frames(np.stack([self._frames[k] for k in sorted(self._frames)]))
+        frames = [self._frames[k] for k in sorted(self._frames)]
+        some = range(0, len(frames), AT_ONCE)  # faces take two hundred times the room of curves
+        return np.concatenate(
+            [motion_curves(codec.decode_frames(np.stack(frames[k : k + AT_ONCE]))) for k in some]
+        )
 
 
-def timeline(track: SpeakerTrack, motion: FaceMotion, plan: Plan) -> dict[str, Any]:
+def motion_curves(motion: FaceMotion) -> NDArray[np.float64]:
+    """Coefficients (T, K) of the mean face that moves so, columns as `headgen.faces.motion.MOTION_NAMES`."""
+    return np.concatenate([motion.pose[:, :3], expression_coefficients(mean_face() + motion.shape)], 1)
+
+
+def timeline(track: SpeakerTrack, curves: NDArray, plan: Plan) -> dict[str, Any]:
     """What happens when, as it stands in the run record; all times are seconds.
 
     Args:
         track: the speaker.
-        motion: the listener's, as many frames.
+        curves: (T, K) of the listener's motion, as many frames; see `motion_curves`.
         plan: that it was made by.
 
     Returns:
@@ -103,8 +114,7 @@ def timeline(track: SpeakerTrack, motion: FaceMotion, plan: Plan) -> dict[str, A
             talks[start:stop] = True
     energy = np.where(track.heard, np.clip((loudness - QUIETEST) / (LOUDEST - QUIETEST), 0, 1), 0)
     blocks = np.array_split(energy, range(ENERGY_STEP, len(energy), ENERGY_STEP))
-    expression = expression_coefficients(mean_face() + motion.shape)
-    events = motion_events(np.concatenate([motion.pose[:, :3], expression], 1), FPS)
+    events = motion_events(curves, FPS)
     return {
         "seconds": len(track) / FPS,
         "speech": [_span(*stretch) for stretch in runs(talks)],

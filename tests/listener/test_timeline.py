@@ -9,7 +9,7 @@ from tiny_listener import AUDIO, MOTION, made_up_motion, tiny_codec
 from headgen.listener.engine import settling
 from headgen.listener.latents import FRAMES_PER_LATENT, FaceMotion, frames_of, latents_of
 from headgen.listener.speech import AUDIO_NAMES
-from headgen.listener.timeline import Observed, timeline
+from headgen.listener.timeline import Observed, motion_curves, timeline
 from headgen.listener.track import SpeakerTrack
 from headgen.scheduler import plan_segments
 
@@ -33,7 +33,8 @@ def still():
 
 def told(track=None, motion=None, segments=192, overlap=24):
     plan = plan_segments(FRAMES, segments, overlap, 0, multiple=FRAMES_PER_LATENT)
-    return timeline(speaker() if track is None else track, still() if motion is None else motion, plan)
+    curves = motion_curves(still() if motion is None else motion)
+    return timeline(speaker() if track is None else track, curves, plan)
 
 
 def test_speech_and_its_loudness():
@@ -76,7 +77,7 @@ def test_segments_and_where_they_meet():
     assert told()["transitions"] == []
 
 
-def test_what_is_drawn_is_noted_in_whatever_order():
+def test_what_is_drawn_is_noted_in_whatever_order(monkeypatch):
     codec = tiny_codec()
     plan = plan_segments(48, 48, 0, 0, multiple=FRAMES_PER_LATENT)
     latents = frames_of(codec.encode(made_up_motion(frames=48)).numpy())
@@ -97,6 +98,7 @@ def test_what_is_drawn_is_noted_in_whatever_order():
     pictures = [observed.draw(plan.segments[0], result, k, k + 8) for k in (40, 0, 24, 8, 32, 16)]
     assert [int(p[0][0, 0, 0]) for p in pictures] == [40, 0, 24, 8, 32, 16]
     seen = codec.decode_frames(settling(latents, 0))
-    np.testing.assert_allclose(observed.motion(codec).pose, seen.pose)  # as it was drawn
+    monkeypatch.setattr("headgen.listener.timeline.AT_ONCE", 20)
+    np.testing.assert_allclose(observed.curves(codec), motion_curves(seen), rtol=1e-6)  # as it was drawn
     held = {id(one.base): one.base.nbytes for one in observed._frames.values()}
     assert sum(held.values()) == latents.nbytes  # of every segment, no more than what was drawn of it
