@@ -79,6 +79,8 @@ SETTLE = 25
 """Video frames that lead from the portrait to how the listener holds the head (1 s)."""
 SHUT = 0.5
 """Opening of the lids, relative to rest, under which an eye counts as shut."""
+READ_AHEAD = 0.48
+"""Seconds before its time that a wish is read: a face takes that long to show what it is asked for."""
 LIVELINESS = 1.05
 """Size of the noise. On held-out conversations it brings blinks (17 a minute) and nods (9) to as many as true
 listeners have; of its own accord the network moves by half of the true variance."""
@@ -215,10 +217,10 @@ class LatentEngine:
         self.track, self.tokens, self.wishes = track, tokens[None], wishes
 
     def text(self, frame: int) -> TextTokens | None:
-        """What is asked for, as a segment reads it that begins with a video frame."""
+        """What is asked for, as a segment reads it that begins with a video frame: `READ_AHEAD` s before."""
         if not self.wishes:
             return None
-        return text_tokens([self.wishes], self.frames_per_latent, first=frame / FPS)
+        return text_tokens([self.wishes], self.frames_per_latent, first=frame / FPS + READ_AHEAD)
 
     def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
         """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""

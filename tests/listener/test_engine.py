@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tiny_listener import WINDOW, made_up_speaker, tiny_pipeline
 
 from headgen.faces import mesh
 from headgen.faces.portrait import Portrait
 from headgen.fsrt.small import FSRTSmall
 from headgen.listener.engine import (
+    READ_AHEAD,
     SETTLE,
     LatentEngine,
     ListenEngine,
@@ -17,8 +19,10 @@ from headgen.listener.engine import (
     ListenOptions,
     settling,
 )
+from headgen.listener.gen import Guidance
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
 from headgen.listener.track import joined
+from headgen.listener.wishes import Wish
 from headgen.scheduler import plan_segments, run
 
 SEGMENT, OVERLAP = 16, 4
@@ -149,3 +153,16 @@ def test_a_transition_leads_from_one_segment_to_the_next():
     assert ((low <= joint) & (joint <= high)).all()
     near_left, near_right = np.abs(joint - left).mean((1, 2)), np.abs(joint - right).mean((1, 2))
     assert near_left[0] < 0.1 * near_right[0] and near_right[-1] < 0.1 * near_left[-1]
+
+
+def test_wishes_are_read_before_their_time():
+    """A face takes a while to show them; what holds from the beginning is read from there."""
+    engine = LatentEngine(tiny_pipeline(), "segments", 2, Guidance())
+    wishes = Wish("nod", 1.0, 4.0, 6.08), Wish("smile")
+    engine.attend(made_up_speaker(200), torch.zeros(len(PARTS), CHANNELS), wishes)
+    whole, later = engine.text(0), engine.text(48)
+    ahead = round(READ_AHEAD * 25 / FRAMES_PER_LATENT)
+    assert ahead == 3
+    assert (int(whole.start[0, 0]), int(whole.end[0, 0])) == (25 - ahead, 38 - ahead)
+    assert int(whole.start[0, 1]) <= 0 and int(later.start[0, 1]) <= 0
+    assert int(later.start[0, 0]) == 25 - ahead - 12
