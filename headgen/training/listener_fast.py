@@ -8,7 +8,7 @@ are drawn as y is, so that distributions are matched without a second network to
 al., Distributional Diffusion Models with Scoring Rules, 2025; Yin et al., DMD2, 2024, train such a network).
 
 Our design: distances are taken in windows of several lengths, of each part of the face, of the whole face and
-of changes, since a score of all numbers together would hardly see a blink. Every other step goes on from
+of changes, since a score of all numbers together would hardly see a blink. Two steps of three go on from
 listeners that the network has made itself, chunk by chunk as a live one is made (Huang et al., Self Forcing,
 2025), through one conversation after the other: what drifts with time is seen and unlearnt. `trajectory` is
 what this was compared with.
@@ -42,6 +42,8 @@ STEPS = (2, 1, 2, 4)
 """Denoising steps of a path, in turn."""
 ROLLED_STEPS = 2
 """Denoising steps of the listeners that are gone on from."""
+TURN = 3
+"""Training steps of which the first makes listeners at once and the others in chunks."""
 RESTART = 4
 """Stretches that are made in chunks until a listener begins anew."""
 TEACHER_STEPS = 8
@@ -140,10 +142,12 @@ class FewStepModule(ListenerGenModule):
         return pipeline
 
     def loss(self, model: Any, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """The loss of a batch: of chunks and of what is made at once in turn, with other numbers of steps."""
-        turn, kind = divmod(self.global_step, 2)
-        before = self.before if turn % RESTART else None
-        value, past = self.score(model, batch, noise, bool(kind), STEPS[turn % len(STEPS)], before)
+        """The loss of a batch: of what is made at once and of chunks in turn, with other numbers of steps."""
+        turn, kind = divmod(self.global_step, TURN)
+        stretch = turn * (TURN - 1) + kind - 1
+        before = self.before if stretch % RESTART else None
+        steps = STEPS[(turn + kind) % len(STEPS)]
+        value, past = self.score(model, batch, noise, kind > 0, steps, before)
         if past is not None:
             self.before = past
         return {"loss": value}
