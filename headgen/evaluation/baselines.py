@@ -18,6 +18,7 @@ from headgen.faces.mesh import SKIN, eye_distance
 __all__ = [
     "LISTEN_BASELINES",
     "REENACT_BASELINES",
+    "WARP",
     "LandmarkWarp",
     "mirror",
     "nearest_neighbour",
@@ -25,10 +26,11 @@ __all__ = [
     "still",
 ]
 
+WARP = "landmark warp"
 REENACT_BASELINES = {
     "static": "the portrait in every frame",
     "driver copy": "the driving video itself",
-    "landmark warp": "the portrait's triangles moved as the driver's landmarks move",
+    WARP: "the portrait's triangles moved as the driver's landmarks move",
 }
 LISTEN_BASELINES = {
     "static": "the listener's first pose, or a face at rest, held",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgen.errors import InputError, check_choices
-from headgen.evaluation.baselines import REENACT_BASELINES, LandmarkWarp
+from headgen.evaluation.baselines import REENACT_BASELINES, WARP, LandmarkWarp
 from headgen.evaluation.bench_quality import PICTURES, VIDEOS, check_names, files_of, made_folder
 from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.face_texture import Face
@@ -202,8 +202,10 @@ def evaluate_reenact(
                     run.score_file(name, made, tracker)
                 elif name in given:
                     run.score_file(name, given[name][k], tracker)
+                elif name == WARP:
+                    run.score_file(name, _warped(face, driver, folder), tracker)
                 else:
-                    run.score_baseline(name, tracker)
+                    run.score_baseline(name)
                 done += 1
                 if progress is not None:
                     progress(ProgressEvent("score", done, len(jobs) * len(names), "videos"))
@@ -263,25 +265,19 @@ class _Run:
 
             self._score(name, shown())
 
-    def score_baseline(self, name: str, tracker: MediaPipeTracker) -> None:
-        """Makes and scores a baseline of the item."""
+    def score_baseline(self, name: str) -> None:
+        """Scores the portrait standing still, or the driver itself, as the item's output."""
         face, driver = self._face, self._driver
-        warp = LandmarkWarp(face.image, face.landmarks)
-        tracker.reset()
         with VideoReader(driver.path) as drivers:
-
-            def shown() -> Iterator[tuple[Frame, NDArray[np.uint8], NDArray | None]]:
-                for frame in drivers:
-                    if name == "static":
-                        yield frame, face.image, face.landmarks
-                    elif name == "driver copy":
-                        yield frame, frame.image, driver.at(frame.index)
-                    else:
-                        image = warp.frame(driver.at(frame.index))
-                        track = tracker.track(image)
-                        yield frame, image, None if track is None else track.landmarks.astype(np.float64)
-
-            self._score(name, shown())
+            self._score(
+                name,
+                (
+                    (frame, face.image, face.landmarks)
+                    if name == "static"
+                    else (frame, frame.image, driver.at(frame.index))
+                    for frame in drivers
+                ),
+            )
 
     def _score(self, name: str, shown: Iterator[tuple[Frame, NDArray[np.uint8], NDArray | None]]) -> None:
         driver = self._driver
@@ -397,6 +393,18 @@ def _cut(video: Path, frames: int, folder: Path) -> Path:
             if frame.index == frames:
                 break
             writer.write(frame.image, frame.time)
+    return path
+
+
+def _warped(face: Face, driver: _Driver, folder: Path) -> Path:
+    """A video of the landmark warp, encoded as headgen's are: a codec takes detail from both alike."""
+    warp, path = LandmarkWarp(face.image, face.landmarks), folder / f"{driver.name} warped.mp4"
+    with (
+        VideoReader(driver.path) as frames,
+        VideoWriter(path, driver.info.fps, time_base=driver.info.time_base) as writer,
+    ):
+        for frame in frames:
+            writer.write(warp.frame(driver.at(frame.index)), frame.time)
     return path
 
 
