@@ -26,7 +26,7 @@ _FINER = 2
 _HELD = 0.6
 """Share of the learnt flow that is held back on the face.  Our design: there the mesh knows best where skin
 goes; with all of the learnt flow, mouths were tracked further from where they were told to be."""
-_TRACE = 0.12  # share of drawing below which nothing is drawn
+_TRACE = 0.04  # share of drawing below which nothing is drawn
 CROP_SCALE = 1.15
 """Side of the crop relative to the usual portrait crop: the motion must end inside of it."""
 
