@@ -15,7 +15,7 @@ from headgen import hub
 from headgen.errors import InputError, WeightsError
 from headgen.evaluation.text_phrasings import phrasing_report
 from headgen.faces import mesh
-from headgen.listener.engine import LatentEngine
+from headgen.listener.engine import READ_AHEAD, LatentEngine
 from headgen.listener.text import (
     TextEncoder,
     load_text_encoder,
@@ -160,13 +160,14 @@ def segments(long, wishes, frames=32):
 
 
 @pytest.mark.parametrize("long", ["segments", "causal"])
-def test_a_wish_changes_the_video_from_its_beginning_on(long):
-    start = 24 / 25  # of latent frame 6
+def test_a_wish_changes_the_video_from_shortly_before_its_time_on(long):
+    begins = 6  # latent frame
+    start = begins * 4 / 25 + READ_AHEAD
     before, after = segments(long, ()), segments(long, (Wish("smile", 1.0, start),))
     first = 0
     for number, (a, b) in enumerate(zip(before, after, strict=True)):
         if number:
             first += len(before[number - 1]) - (long == "segments")
-        same = max(0, 6 - first)
+        same = max(0, begins - first)
         assert np.array_equal(a[:same], b[:same])
         assert not any(np.allclose(x, y, atol=1e-4) for x, y in zip(a[same:], b[same:], strict=True))
