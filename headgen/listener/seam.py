@@ -147,6 +147,8 @@ class Seam:
                 f"{rooms} frames on the sides of a join: too few to rewrite {inner} latent frames"
             )
         self.inner = slice(around[0], around[0] + inner)
+        self.inner_rows = around[0] * FRAMES_PER_LATENT, (around[0] + inner) * FRAMES_PER_LATENT
+        """First of the `rows` that are rewritten, and the one after the last."""
         begin = -half - around[0] * FRAMES_PER_LATENT
         self.rows = np.arange(begin, half + around[1] * FRAMES_PER_LATENT) / FPS
         """(T,) seconds of the rows of latents; 0 is the first frame after the join."""
@@ -204,7 +206,7 @@ class Seam:
         motion = codec.decode_frames(self._calmed(frames_of(made.numpy())))
         # What latents leave out of a face is its own: it goes from one side's to the other's.
         left_out = [side.shape - codec.decode_frames(f).shape for side, f in zip(sides, frames, strict=True)]
-        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        start, stop = self.inner_rows
         way = ease(len(self.rows), start, stop)[:, None, None]
         return FaceMotion(motion.pose, motion.shape + (1 - way) * left_out[0] + way * left_out[1])
 
@@ -214,7 +216,7 @@ class Seam:
         Our design: Edit leaves movement as it is given. In the middle of the inner frames the path is
         averaged over some tenths of a second, towards their ends ever less.
         """
-        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        start, stop = self.inner_rows
         even = gaussian_filter1d(frames, CALM, axis=0, mode="nearest")
         share = np.zeros(len(frames), np.float32)
         share[start:stop] = np.sin(np.pi * (np.arange(stop - start) + 0.5) / (stop - start)) ** 0.5
@@ -230,7 +232,7 @@ class Seam:
             left: (T, P, C), its last frame standing where the video has ended.
             right: likewise, its first frame standing before it begins.
         """
-        start, stop = (k * FRAMES_PER_LATENT for k in (self.inner.start, self.inner.stop))
+        start, stop = self.inner_rows
         way = ease(len(self.rows), start, stop)[:, None, None]
         out = (1 - way) * left + way * right
         cut = int(np.searchsorted(self.rows, -0.5 / FPS))
