@@ -12,6 +12,7 @@ from pathlib import Path
 import headgen
 from headgen import hub
 from headgen.errors import HeadgenError
+from headgen.machine import processor
 
 __all__ = ["Finding", "Report", "doctor"]
 
@@ -114,7 +115,7 @@ def _machine() -> Iterator[Finding]:
     memory = _memory_gigabytes()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     size = f", {memory:.0f} GB memory" if memory else ""
-    yield Finding("machine", "processor", "ok", f"{_processor()}, {cores} cores{size}")
+    yield Finding("machine", "processor", "ok", f"{processor()}, {cores} cores{size}")
     if util.find_spec("torch") is None:
         return
     import torch
@@ -172,18 +173,6 @@ def _extras() -> Iterator[Finding]:
             yield Finding("extras", extra, "missing", text)
         else:
             yield Finding("extras", extra, "ok", purpose)
-
-
-def _processor() -> str:
-    for line in _cpuinfo():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.is_file() else []
 
 
 def _memory_gigabytes() -> float:

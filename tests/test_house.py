@@ -22,6 +22,7 @@ PACKAGE = ROOT / "headgen"
 # media <- faces <- (nn <-) fsrt <- listener <- scheduler <- reenact, listen <- batch <- cli, apps.
 ALLOWED = {
     "errors": set(),
+    "machine": set(),
     "progress": set(),
     "media": {"errors", "progress"},
     "hub": {"errors", "progress", "media", "fsrt", "synth"},
@@ -54,9 +55,9 @@ ALLOWED = {
     "evaluation": {
         *("errors", "progress", "media", "faces", "nn", "fsrt", "listener", "hub", "scheduler"),
         *("reenact", "listen", "listener_request", "listening", "stream", "synth", "portrait_editor"),
-        "batch",
+        *("batch", "machine"),
     },
-    "doctor": {"errors", "hub", "nn"},
+    "doctor": {"errors", "hub", "machine", "nn"},
 }
 HEAVY = {"mediapipe", "av", "gradio", "ray", "lightning", "pytorch_lightning"}
 

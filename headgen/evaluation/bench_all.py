@@ -47,6 +47,7 @@ from headgen.listener.text import load_text_encoder, read_text
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.wishes import Wish
 from headgen.listener_request import check_listener
+from headgen.machine import processor
 from headgen.media import VideoReader, VideoWriter
 from headgen.media.output import check_output, replacing
 from headgen.media.provenance import versions
@@ -334,21 +335,12 @@ def _machine(where: torch.device) -> dict[str, Any]:
     cuda = where.type == "cuda"
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(where) if cuda else where.type,
     }
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        for line in facts.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 @dataclass(frozen=True)
