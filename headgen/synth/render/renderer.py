@@ -33,7 +33,8 @@ TOLERANCE = 0.1  # cm that a landmark may lie behind what is seen around it and 
 SMOOTH = ("skin", "clothing")
 """Materials coloured at the pixel's centre where nothing else is in the pixel."""
 SLOPE = 0.008  # relative difference of inverse depth within a pixel that makes it an edge
-FRAMES_AT_ONCE = {"cpu": 1, "cuda": 16}
+PIXELS_AT_ONCE = {"cpu": 256**2, "cuda": 16 * 256**2}
+"""Small frames are computed together: the same bytes, less overhead."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Renderer:
         """A renderer.
 
         Args:
-            device: where to compute. On a CPU frames are drawn one after the other, elsewhere in batches.
+            device: where to compute. A CPU draws frames one after the other unless they are small, other
+                devices in batches.
             supersample: points per pixel and direction for colour, 1 for one at the centre.
 
         Raises:
@@ -120,7 +122,7 @@ class Renderer:
         prepared = self._prepare(surfaces, head, topology, camera)
         shader = Shader(prepared.materials, camera, light, self.device)
         back = torch.as_tensor(np.ascontiguousarray(background), device=self.device)
-        at_once = FRAMES_AT_ONCE.get(self.device.type, 16)
+        at_once = max(1, PIXELS_AT_ONCE.get(self.device.type, 16 * 256**2) // (shape[0] * shape[1]))
         results = [
             self._frames(prepared, shader, head, slice(start, start + at_once), back)
             for start in range(0, len(head), at_once)

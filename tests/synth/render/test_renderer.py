@@ -142,7 +142,7 @@ def test_batches_of_any_size_and_both_kernels_give_the_same_bytes(monkeypatch: p
     light = procedural_light(np.random.default_rng(0), "studio")
     one = fields(Renderer().render(surfaces, head, face, CAMERA, light, background))
     again = fields(Renderer().render(surfaces, head, face, CAMERA, light, background))
-    monkeypatch.setitem(module.FRAMES_AT_ONCE, "cpu", 3)
+    monkeypatch.setitem(module.PIXELS_AT_ONCE, "cpu", 1)  # one frame after the other
     batched = fields(Renderer().render(surfaces, head, face, CAMERA, light, background))
     monkeypatch.setattr(module, "rasterise", rasterise_torch)
     monkeypatch.setattr(module, "interpolate", interpolate_torch)
