@@ -6,6 +6,10 @@ with the pose, but for one portrait it is a steady function of what is asked for
 the first frame: a few moments of the driver are drawn and tracked like the driver was, and the deviation at
 all other moments is interpolated between theirs.
 
+The same pictures tell where skin is seen.  Forehead, cheeks and chin have few marks, and the tracker infers
+where they are from the rest of the face: a little beside where they were put, depending on pose and
+expression.  Skin is put there, too, so that a mole stays in one place of the face however the head turns.
+
 Our design: the paper draws what its key points say and never looks at the result.  The correction is a
 function of the face that is asked for, not of time: it is smooth where the motion is, and frames may be drawn
 in any order.
@@ -38,6 +42,8 @@ _SURE = 0.1  # the same, of the deviation of the face at rest, which is 0
 _TRUST = 2.0  # weight of that rule against what is measured, in probes that `SCALE` was added to
 _CAUTION = 0.1  # keeps controls that hardly answer from being driven far
 _WORTH = 0.9  # share of a control's deviation, as a root, up to which a correction is worth it
+_SKIN_NOISE = 0.5  # of where skin is seen, relative to how far it slips
+_SKIN_LIMIT = 0.15  # farthest that skin is shifted, in distances of the outer eye corners of the mean face
 _COLUMNS = [MOTION_NAMES.index(name) for name in CONTROLS]
 
 
@@ -58,6 +64,31 @@ def spread(states: NDArray, count: int) -> list[int]:
     return chosen
 
 
+class _Ridge:
+    """Kernel ridge regression over faces: near those it knows what they taught, far from all of them 0.
+
+    Args:
+        rest: (K,) the controls of the photograph, where the value is 0.
+        states: (P, K) controls of the faces.
+        values: (P, V) at each.
+        noise: of the values, relative to their size.
+    """
+
+    def __init__(self, rest: NDArray, states: NDArray, values: NDArray, noise: float) -> None:
+        self._states = np.concatenate([rest[None], states]) / SCALE
+        wanted = np.concatenate([np.zeros((1, values.shape[1])), values])
+        doubt = np.diag(np.square([_SURE, *[noise] * len(states)]))
+        self._weights = np.linalg.solve(self._kernel(self._states) + doubt, wanted)
+
+    def _kernel(self, points: NDArray) -> NDArray[np.float64]:
+        apart = np.square(points[:, None] - self._states).sum(-1)
+        return np.exp(-0.5 * apart / _REACH**2)
+
+    def __call__(self, state: NDArray) -> NDArray[np.float64]:
+        """The value (V,) at a state (K,)."""
+        return (self._kernel(state[None] / SCALE) @ self._weights)[0]
+
+
 class Correction:
     """What to add to the controls of a face that is asked for, so that it is the face that is drawn.
 
@@ -71,23 +102,39 @@ class Correction:
     """
 
     def __init__(self, rest: NDArray, states: NDArray, values: NDArray) -> None:
-        self._states = np.concatenate([rest[None], states]) / SCALE
-        noise = np.diag([_SURE, *[_NOISE] * len(states)])
-        wanted = np.concatenate([np.zeros((1, len(SCALE))), values / SCALE])
-        self._weights = np.linalg.solve(self._kernel(self._states) + noise**2, wanted)
-
-    def _kernel(self, points: NDArray) -> NDArray[np.float64]:
-        apart = np.square(points[:, None] - self._states).sum(-1)
-        return np.exp(-0.5 * apart / _REACH**2)
+        self._value = _Ridge(rest, states, values / SCALE, _NOISE)
 
     def __call__(self, state: NDArray) -> NDArray[np.float64]:
         """What to add (K,) to a state (K,)."""
-        value = (self._kernel(state[None] / SCALE) @ self._weights)[0]
-        return LIMIT * np.tanh(value / LIMIT) * SCALE
+        return LIMIT * np.tanh(self._value(state) / LIMIT) * SCALE
 
     def all(self, states: NDArray) -> NDArray[np.float64]:
         """What to add (N, K) to states (N, K)."""
         return np.stack([self(state) for state in states])
+
+
+class SkinShift:
+    """How far skin is to be shifted so that it lies where the face is seen.
+
+    Lips and lids stay where they were put: they are what the tracker follows.
+
+    Args:
+        rest: (K,) the controls of the photograph.
+        states: (P, K) controls of the faces that were drawn.
+        slips: (P, 478, 2) how far beside each was seen, see `headgen.faces.retarget.Retargeter.slipped`.
+    """
+
+    def __init__(self, rest: NDArray, states: NDArray, slips: NDArray) -> None:
+        self._slip = _Ridge(rest, states, slips.reshape(len(slips), -1), _SKIN_NOISE)
+        lids = near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.05, 0.2)
+        lips = near(mesh.LIPS_OUTER + mesh.LIPS_INNER, 0.1, 0.45)
+        self._free = 1 - np.maximum(lids, lips)
+        self._free[mesh.SKIN :] = 0
+
+    def __call__(self, state: NDArray) -> NDArray[np.float64]:
+        """The shift (478, 2) in a state (K,): to the right and down, in units of a pose's scale."""
+        slip = self._slip(state).reshape(-1, 2) * self._free[:, None]
+        return _SKIN_LIMIT * np.tanh(slip / _SKIN_LIMIT)
 
 
 def calibrate(

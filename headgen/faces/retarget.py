@@ -293,7 +293,32 @@ class Retargeter:
 
     def shown(self, landmarks: NDArray) -> NDArray[np.float64]:
         """The controls (K,) of landmarks (478, 3) that were tracked in a picture of the source."""
-        return controls_of(mesh.fit_pose(landmarks, self._source))
+        return controls_of(self.fit(landmarks))
+
+    def fit(self, landmarks: NDArray) -> mesh.Pose:
+        """The pose of the source's face with other landmarks (478, 3) in pixels."""
+        return mesh.fit_pose(landmarks, self._source)
+
+    def slipped(self, told: NDArray, found: NDArray) -> NDArray[np.float64]:
+        """How far skin is seen beside where it was put.
+
+        Without what another turn of the head, another opening or width of the mouth and other brows would
+        explain: that deviates from what was asked for and is not to be followed.
+
+        Args:
+            told: (478, 3) landmarks of the face that was asked for, in pixels.
+            found: (478, 3) landmarks that were tracked in its picture.
+
+        Returns:
+            (478, 2) to the right and down, in units of the scale of `fit`.
+        """
+        asked, seen = self.fit(told), self.fit(found)
+        opened, wider, left_brow, right_brow = (controls_of(seen) - controls_of(asked))[3:]
+        face = seen.frontal.copy()
+        face[:, 1] -= opened * self._opening + left_brow * self._brows[0] + right_brow * self._brows[1]
+        face[:, 0] -= wider * self._width
+        unturned = mesh.Pose(asked.rotation, seen.scale, seen.translation, face).project(face)
+        return (unturned - told)[:, :2] / asked.scale
 
     def __call__(self, landmarks: NDArray) -> NDArray[np.float64]:
         """Target landmarks (478, 3) in the source's pixels for one driving frame (478, 3)."""

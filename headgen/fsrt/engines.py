@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headgen.faces.calibrate import CONTROLS, PROBES, Correction, calibrate, spread
+from headgen.faces.calibrate import (
+    CONTROLS,
+    PROBES,
+    Correction,
+    SkinShift,
+    calibrate,
+    controls_of,
+    spread,
+)
 from headgen.faces.framing import Framing
 from headgen.faces.retarget import Retargeter, RetargetOptions
 from headgen.faces.tracker import FaceTracker, MediaPipeTracker
@@ -63,6 +71,7 @@ class SmallReenactment:
         """Transfers otherwise from now on, without the calibration of before."""
         self.options = options
         self._retarget = Retargeter(self._first.landmarks, self._reference, options)
+        self._skin: SkinShift | None = None
 
     def calibrate(self, samples: Sequence[NDArray]) -> None:
         """Learns what deviates in the picture from what is asked for, and corrects it from now on.
@@ -70,38 +79,60 @@ class SmallReenactment:
         Args:
             samples: (478, 3) each, the driver's landmarks at moments spread over the video.
         """
-        retarget = self._retarget
+        retarget, still = self._retarget, self.engine.landmarks
         wanted = np.stack([retarget.wanted(landmarks) for landmarks in samples])
         probes = spread(wanted, PROBES)
+        rest = retarget.shown(still)
+        states: list[NDArray] = []
+        slips: list[NDArray] = []
+        self._skin = None
         with MediaPipeTracker(mirror=True) as tracker:
             # The tracker sees a picture in a row otherwise than the photograph: that is no deviation.
-            rest = retarget.shown(self.engine.landmarks)
-            own = self._shown(tracker, [self.engine.landmarks]) - rest
+            seen = self._seen(tracker, [still])[0]
+            own = np.full(len(CONTROLS), np.nan) if seen is None else retarget.shown(seen) - rest
+            own_slip = 0 if seen is None else retarget.slipped(still, seen)
 
             def show(correction: Correction | None, which: slice) -> NDArray[np.float64]:
                 retarget.correction = correction
-                return self._shown(tracker, [retarget(samples[k]) for k in probes[which]]) - own
+                asked = [self._framing.part(retarget(samples[k]))[0] for k in probes[which]]
+                rows = np.full((len(asked), len(CONTROLS)), np.nan)
+                for k, face in enumerate(self._seen(tracker, [self._shifted(face) for face in asked])):
+                    if face is not None:
+                        rows[k] = retarget.shown(face) - own
+                        states.append(retarget.shown(asked[k]))
+                        slips.append(retarget.slipped(asked[k], face) - own_slip)
+                if states:
+                    self._skin = SkinShift(rest, np.stack(states), np.stack(slips))
+                return rows
 
             retarget.correction = calibrate(rest, wanted[probes], show)
         if retarget.correction is None:
+            self._skin = None
             logger.warning("no face was found in the pictures drawn on trial; motion is not corrected")
 
-    def _shown(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> NDArray[np.float64]:
-        """Controls (P, K) of the faces drawn for targets (478, 3) each; NaN where none is found."""
-        near = [self._framing.part(target)[0] for target in targets]
-        chunks = [near[k : k + self.chunk] for k in range(0, len(near), self.chunk)]
+    def _shifted(self, landmarks: NDArray) -> NDArray[np.float64]:
+        """Where to put the skin of a face (478, 3) so that it is seen where the face is."""
+        if self._skin is None:
+            return landmarks
+        pose = self._retarget.fit(landmarks)
+        out = np.array(landmarks, np.float64)
+        out[:, :2] += self._skin(controls_of(pose)) * pose.scale
+        return out
+
+    def _seen(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> list[NDArray[np.float64] | None]:
+        """The landmarks (478, 3) tracked in pictures drawn for targets (478, 3); None without a face."""
+        chunks = [targets[k : k + self.chunk] for k in range(0, len(targets), self.chunk)]
         with ThreadPoolExecutor(self.parallel) as pool:
             pictures = list(chain.from_iterable(pool.map(self.engine.render, chunks)))
-        rows = np.full((len(targets), len(CONTROLS)), np.nan)
-        for k, picture in enumerate(pictures):
+        faces: list[NDArray[np.float64] | None] = []
+        for picture in pictures:
             whole = self.engine.place(picture)  # crops reflect what lies beyond the picture: faces, too
             if self._first.face > 1:  # by itself the tracker turns to the largest
                 tracker.follow(self.engine.landmarks)
             for _ in range(_LOOKS):
                 track = tracker.track(whole)
-            if track is not None:
-                rows[k] = self._retarget.shown(track.landmarks)
-        return rows
+            faces.append(None if track is None else track.landmarks)
+        return faces
 
     def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
         """The source with the frames' motion; at rest where there is no motion yet."""
@@ -109,7 +140,8 @@ class SmallReenactment:
         wanted = [still if f.landmarks is None else self._retarget(f.landmarks) for f in frames]
         near, carries = zip(*(self._framing.part(w) for w in wanted), strict=True)
         pictures = []
-        for crop, carry in zip(self.engine.render(near), carries, strict=True):
+        drawn = self.engine.render([self._shifted(face) for face in near])
+        for crop, carry in zip(drawn, carries, strict=True):
             if not whole and carry.rests:
                 pictures.append(crop)
                 continue

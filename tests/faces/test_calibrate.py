@@ -7,7 +7,16 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from headgen.faces import mesh
-from headgen.faces.calibrate import CONTROLS, LIMIT, SCALE, Correction, calibrate, spread
+from headgen.faces.calibrate import (
+    CONTROLS,
+    LIMIT,
+    SCALE,
+    Correction,
+    SkinShift,
+    calibrate,
+    controls_of,
+    spread,
+)
 from headgen.faces.retarget import Retargeter, RetargetOptions
 
 FACE = mesh.mean_face().astype(np.float64)
@@ -146,3 +155,44 @@ def test_parts_that_shall_not_move_are_not_corrected():
     retarget.correction = lambda _: SCALE
     moved = retarget.shown(retarget(place(FACE))) - retarget.shown(place(FACE))
     assert np.abs(moved[:3]).min() > 1 and np.abs(moved[3:] / SCALE[3:]).max() < 0.1
+
+
+def slipping(target):
+    """The landmarks of a face whose forehead is seen lower, the more it is turned to one side."""
+    pose = mesh.fit_pose(target, FACE)
+    yaw = Rotation.from_matrix(pose.rotation).as_euler("YXZ", degrees=True)[0]
+    out = target.copy()
+    out[[*FOREHEAD, *LIPS], 1] += 0.004 * yaw * pose.scale
+    return out
+
+
+FOREHEAD = [69, 104, 108, 299, 333, 337]  # above the brows; none of them carries the pose
+LIPS = [0, 13, 14, 17, 61, 291]
+
+
+def test_skin_is_put_where_it_is_seen_but_lips_stay_where_they_were_told_to_be():
+    retarget = Retargeter(place(FACE), place(FACE))
+    told = [retarget(frame) for frame in driver(32)]
+    states = np.stack([retarget.shown(face) for face in told])
+    slips = np.stack([retarget.slipped(face, slipping(face)) for face in told])
+    skin = SkinShift(retarget.shown(place(FACE)), states, slips)
+    seen, shifts = [], []
+    for frame in driver(8, seed=1):
+        face = retarget(frame)
+        pose = retarget.fit(face)
+        seen.append((slipping(face) - face)[FOREHEAD, :2] / pose.scale)
+        shifts.append(skin(controls_of(pose)))
+    left = np.stack(seen) - np.stack(shifts)[:, FOREHEAD]
+    assert np.square(left).mean() < 0.1 * np.square(seen).mean()
+    assert np.abs(np.stack(shifts)[:, LIPS]).max() == 0
+    assert np.abs(skin(retarget.shown(place(FACE)))).max() < 0.002
+
+
+def test_what_deviates_from_what_was_asked_for_is_no_slip_of_skin():
+    retarget = Retargeter(place(FACE), place(FACE))
+    told = retarget(place(spoken(0.1), 10, 5))
+    other = retarget(place(spoken(0.05), 14, 2))
+    assert np.abs(other - told)[:, :2].max() > 5
+    assert np.abs(retarget.slipped(told, told)).max() < 1e-9
+    # a cheek's worth of pixels apart, and yet the skin of forehead and cheeks is where it was put
+    assert np.abs(retarget.slipped(told, other)[[10, 151, 50, 280, 234, 454]]).max() < 0.02
