@@ -30,7 +30,7 @@ CONTROLS = ("yaw", "pitch", "roll", "mouth_open", "mouth_width", "brow_left", "b
 says of them hangs more on where it looks than on how they are drawn."""
 SCALE = np.array([4, 4, 4, 0.05, 0.04, 0.03, 0.03])
 """A lively motion of each control: what counts as equally far between two faces."""
-LIMIT = np.array([2.5, 2.5, 2.5, 1, 2.5, 2, 2])
+LIMIT = np.array([2.5, 2.5, 2.5, 1.6, 2.5, 2, 2])
 """Largest corrections, in units of `SCALE`; lips that stay shut when told to part would be torn open."""
 PROBES = 32
 """Moments of the driver that are drawn beforehand."""
@@ -127,7 +127,7 @@ class SkinShift:
     def __init__(self, rest: NDArray, states: NDArray, slips: NDArray) -> None:
         self._slip = _Ridge(rest, states, slips.reshape(len(slips), -1), _SKIN_NOISE)
         lids = near(mesh.EYE_RIGHT + mesh.EYE_LEFT, 0.05, 0.2)
-        lips = near(mesh.LIPS_OUTER + mesh.LIPS_INNER, 0.1, 0.45)
+        lips = near(mesh.LIPS_OUTER + mesh.LIPS_INNER, 0.05, 0.3)
         self._free = 1 - np.maximum(lids, lips)
         self._free[mesh.SKIN :] = 0
 

@@ -2,8 +2,9 @@
 
 A driver who walks towards the camera moves the head further than any neck reaches.  Carried over to the head
 alone, such motion tears it off a photograph's shoulders.  Here the motion of a head is parted in two: what a
-neck can do stays with the head, the rest moves the person and what stands near, smoothly fading to the
-photograph's edges, as if the camera had moved.
+neck can do stays with the head, the rest moves the person and what stands near, as if the camera had moved.
+What comes from beyond an edge of the photograph is not known: there the motion fades away.  An edge towards
+which all moves is simply crossed: hair is cut by the picture's upper edge rather than pressed flat below it.
 
 Our design: the paper and its program reenact a cropped head and know no body.
 """
@@ -60,7 +61,7 @@ class Framing:
         edge = np.stack([oval.min(0), [self._width, self._height] - oval.max(0)]) / self._pose.scale
         self._neck = np.clip(LEAST_SHIFT + 0.6 * edge, LEAST_SHIFT, MOST_SHIFT)
         self._fall = np.maximum(self._room, 0.06 * max(self._width, self._height))
-        self._field = self._weights()
+        self._field = self._ramps()
 
     def part(self, landmarks: NDArray) -> tuple[NDArray[np.float64], Carry]:
         """The neck's share of a head's motion, and the body's.
@@ -92,31 +93,38 @@ class Framing:
         return near, carry
 
     def apply(self, frame: NDArray[np.uint8], carry: Carry) -> NDArray[np.uint8]:
-        """Moves the person in a frame (H, W, 3) whose head has been drawn; its edges stay."""
+        """Moves the person in a frame (H, W, 3) whose head has been drawn.
+
+        Nothing comes from beyond its edges.
+        """
         if carry.rests:
             return frame
-        points, weight = self._field
+        points, ramps = self._field
         origin = self._pose.translation[:2]
-        from_ = origin + (points - origin - np.array(carry.shift)) / carry.zoom
-        shift = ((from_ - points) * weight[..., None]).astype(np.float32)
+        shift = origin + (points - origin - np.array(carry.shift)) / carry.zoom - points
+        # Where each point is taken from.  Moving to the right, say, brings in what lies beyond the left edge.
+        (left, right), (top, bottom) = ramps
+        (x_left, x_right), (y_top, y_bottom) = shift[0, [0, -1], 0], shift[[0, -1], 0, 1]
+        free = np.ones(1)
+        across = (left if x_left < 0 else free)[None] * (right if x_right > 0 else free)[None]
+        down = (top if y_top < 0 else free)[:, None] * (bottom if y_bottom > 0 else free)[:, None]
+        shift[..., 0] *= across * bottom[:, None]
+        shift[..., 1] *= down * (left * right)[None]
         size = (self._width, self._height)
-        shift = cv2.warpAffine(
-            shift, np.array([[_GRID, 0, 0], [0, _GRID, 0]], np.float32), size, flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+        where = cv2.warpAffine(
+            shift.astype(np.float32), np.array([[_GRID, 0, 0], [0, _GRID, 0]], np.float32), size,
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-        shift += np.stack(
+        where += np.stack(
             np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32)), -1
         )
-        return cv2.remap(frame, shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(frame, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
-    def _weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (h, w, 2) every few pixels, and how much each goes with the person: 1 at the head."""
-        x, y = (np.arange(0, n + _GRID, _GRID, dtype=np.float64) for n in (self._width, self._height))
-
-        def ramp(at: NDArray, size: int, axis: int) -> NDArray:
-            near, far = at / self._fall[0][axis], (size - 1 - at) / self._fall[1][axis]
-            edge = np.clip(np.minimum(near, far), 0, 1)
-            return edge * edge * (3 - 2 * edge)
-
-        weight = ramp(y, self._height, 1)[:, None] * ramp(x, self._width, 0)[None]
-        return np.stack(np.meshgrid(x, y), -1), weight
+    def _ramps(self) -> tuple[NDArray[np.float64], list[list[NDArray[np.float64]]]]:
+        """Points (h, w, 2) every few pixels, and for each edge how far off they are: 0 to 1, at the head."""
+        axes = [np.arange(0, n + _GRID, _GRID, dtype=np.float64) for n in (self._width, self._height)]
+        ramps = []
+        for axis, (at, size) in enumerate(zip(axes, (self._width, self._height), strict=True)):
+            distances = at / self._fall[0][axis], (size - 1 - at) / self._fall[1][axis]
+            ramps.append([np.clip(d, 0, 1) ** 2 * (3 - 2 * np.clip(d, 0, 1)) for d in distances])
+        return np.stack(np.meshgrid(*axes), -1), ramps

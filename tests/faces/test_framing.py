@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headgen.faces import mesh
-from headgen.faces.framing import MOST_SHIFT, MOST_ZOOM, Framing
+from headgen.faces.framing import MOST_SHIFT, MOST_ZOOM, Carry, Framing
 
 SHAPE = (400, 300, 3)
 UNIT = 50.0  # outer-eye distance in pixels
@@ -54,16 +54,42 @@ def test_a_large_motion_takes_the_person_along_to_the_wanted_place(framing, x, y
     assert np.linalg.norm(found - wanted[4, :2]) < max(2.5, 0.35 * before)
 
 
-def test_the_pictures_edges_stay_and_nothing_folds(framing):
-    _, carry = framing.part(face(230, 260, 1.25 * UNIT))
+def moved_ramp(framing, carry):
+    """Where (H, W, 2) each pixel of a moved picture comes from, x and y in pixels."""
     yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
     ramp = np.dstack([xx * 255 / SHAPE[1], yy * 255 / SHAPE[0], 0 * xx]).astype(np.uint8)
-    moved = framing.apply(ramp, carry)
-    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
-        assert np.abs(moved[edge].astype(int) - ramp[edge]).max() <= 1
-    assert np.abs(moved.astype(int) - ramp).max() > 10
-    assert np.diff(moved[..., 0].astype(int), axis=1).min() >= -1
-    assert np.diff(moved[..., 1].astype(int), axis=0).min() >= -1
+    moved = framing.apply(ramp, carry)[..., :2].astype(np.float64)
+    return moved * [SHAPE[1] / 255, SHAPE[0] / 255]
+
+
+@pytest.mark.parametrize(("x", "y", "zoom"), [(230, 260, 1.25), (60, 90, 1.0), (150, 150, 0.7)])
+def test_nothing_folds_and_nothing_comes_from_beyond_the_edges(framing, x, y, zoom):
+    near, carry = framing.part(face(x, y, zoom * UNIT))
+    source = moved_ramp(framing, carry)
+    yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    assert np.abs(source - np.dstack([xx, yy])).max() > 12
+    assert np.diff(source[..., 0], axis=1).min() >= -3  # a grey level is 1.6 pixels
+    assert np.diff(source[..., 1], axis=0).min() >= -3
+    # beyond an edge its last pixels would be repeated
+    for axis, line in ((0, source[200, :, 0]), (1, source[:, 150, 1])):
+        size = SHAPE[1 - axis]
+        assert np.count_nonzero(line <= line.min() + 0.1) <= 8 or line.min() > 0.05 * size
+        assert np.count_nonzero(line >= line.max() - 0.1) <= 8 or line.max() < 0.95 * size
+
+
+def test_hair_is_cut_by_the_upper_edge_rather_than_pressed_flat(framing):
+    _, carry = framing.part(face(150, 80))
+    assert carry.shift[1] < -15
+    above = moved_ramp(framing, carry)[:100, 150, 1]
+    assert above[0] == pytest.approx(-carry.shift[1], abs=3)
+    assert np.diff(above[::10]).max() < 14 and np.diff(above[::10]).min() > 6  # ten rows remain ten rows
+
+
+def test_motion_has_no_jump_where_it_changes_direction(framing):
+    picture = np.random.default_rng(0).integers(0, 255, (50, 38, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    picture = picture[: SHAPE[0], : SHAPE[1]]
+    a, b = (framing.apply(picture, Carry((sign * 0.3, 40.0), 1.0)).astype(int) for sign in (-1, 1))
+    assert np.abs(a - b).mean() < 12
 
 
 def test_a_face_that_fills_the_picture_moves_less():
