@@ -35,9 +35,9 @@ OPEN_EYE = 0.24
 """Lid gap over eye width from which on an eye counts as open, narrow ones included."""
 WIDEST_EYE = 1.3
 """Times their opening in the photograph that eyes are never torn open further than."""
-LIP_GAIN = np.array([1.2, 1.0, 1.0])
+LIP_GAIN = np.array([1.2, 1.1, 1.0])
 """Strength of lip and jaw changes in width, height and depth.  Our design: drawn mouths were tracked
-narrower than they were asked for.  Not in height: mouths opened wider than the driver's are overdrawn."""
+narrower and less open than they were asked for."""
 FREE_MOUTH, WIDEST_MOUTH = 0.3, 0.5
 """Inner-lip gap in outer-eye distances up to which mouths open as they are told, and the widest of all."""
 _OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photograph's smile had
