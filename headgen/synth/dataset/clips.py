@@ -137,12 +137,17 @@ class ClipMaker:
             name, index, rng
         )
 
+    def group(self, index: int) -> int:
+        """Number of who is shown in a clip: a person, or a pair that talks to one another."""
+        pairs = self.kind == "conversation"
+        return index % (self.options.identities // 2 if pairs else self.options.identities)
+
     def person(self, index: int, partner: bool = False) -> str:
         """Name of who is shown in a clip; people take turns, and always the same two talk to one another."""
-        who = index % self.options.identities
+        who = self.group(index)
         if self.kind == "conversation":
-            round_, pair = divmod(index, self.options.identities // 2)
-            who = 2 * pair + round_ % 2  # both speak
+            round_ = index // (self.options.identities // 2)
+            who = 2 * who + round_ % 2  # both speak
         return person_name(who ^ 1 if partner else who)
 
     # -- the three kinds -------------------------------------------------------------------------------

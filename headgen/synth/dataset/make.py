@@ -17,7 +17,7 @@ from headgen.synth.dataset.clips import SLOWEST, ClipMaker, Kind, Landmarks, Mot
 from headgen.synth.dataset.datasheet import write_datasheet
 from headgen.synth.dataset.preview import write_preview
 from headgen.synth.dataset.records import write_manifest
-from headgen.synth.dataset.runner import Make, run
+from headgen.synth.dataset.runner import run
 
 SMALLEST, LARGEST = 64, 1024  # pixels a side
 LONGEST = 3600.0  # seconds
@@ -222,7 +222,7 @@ class _Maker:
     names: tuple[str, ...]
     options: Options
 
-    def __call__(self) -> Make:
+    def __call__(self) -> ClipMaker:
         return ClipMaker(self.kind, self.names, self.options)
 
 
@@ -235,7 +235,7 @@ def _make(
     maker = _Maker(kind, names, options)
     here = maker()  # files that are missing show before anything is written
     _claim(directory, {"kind": kind, **facts})
-    run(directory, names, maker, workers, progress, here)
+    run(directory, names, maker, workers, progress, here, here.group)
     noted = write_manifest(directory, names)
     records = [record for record in noted if record.frames]
     skipped = tuple(record.name for record in noted if not record.frames)

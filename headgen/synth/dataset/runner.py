@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from headgen.synth.dataset.records import clips_folder, file_hash, is_finished
 
 Make = Callable[[int], None]
 """Makes the clip of a number and writes its facts."""
+LONGEST_TURN = 8
+"""Clips of a group that one process makes in a row: more would leave the others idle at the end."""
 
 
 def run(
@@ -24,6 +27,7 @@ def run(
     workers: int = 1,
     progress: ProgressCallback | None = None,
     here: Make | None = None,
+    group: Callable[[int], int] | None = None,
 ) -> None:
     """Makes the clips that are not there yet.
 
@@ -35,21 +39,29 @@ def run(
         workers: processes.
         progress: called after every clip.
         here: what `maker` has already made in this process, if it has.
+        group: of a clip's number; clips of a group are made one after the other, by one process as far as
+            its turn goes, which keeps what they have in common.
     """
     clips_folder(directory).mkdir(parents=True, exist_ok=True)
     for part in clips_folder(directory).glob("*.part"):
         part.unlink()
     todo = [k for k, name in enumerate(names) if not is_finished(directory, name)]
     done = len(names) - len(todo)
+    turn = 1
+    if group is not None:
+        todo.sort(key=group)
+        turn = min(LONGEST_TURN, max(Counter(map(group, todo)).values(), default=1))
     if progress is not None and done:
         progress(ProgressEvent("render", done, len(names), "clips"))
-    for _ in _work(todo, maker, workers, here):
+    for _ in _work(todo, maker, workers, here, turn):
         done += 1
         if progress is not None:
             progress(ProgressEvent("render", done, len(names), "clips"))
 
 
-def _work(todo: Sequence[int], maker: Callable[[], Make], workers: int, here: Make | None) -> Iterator[None]:
+def _work(
+    todo: Sequence[int], maker: Callable[[], Make], workers: int, here: Make | None, turn: int
+) -> Iterator[None]:
     if workers <= 1 or len(todo) <= 1:
         if todo:
             with shared_cores(cores()):  # one thread, as every worker has: sums round alike
@@ -57,7 +69,7 @@ def _work(todo: Sequence[int], maker: Callable[[], Make], workers: int, here: Ma
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, initializer=_start, initargs=(maker,)) as pool:
-        yield from pool.imap_unordered(_make, todo)
+        yield from pool.imap_unordered(_make, todo, turn)
 
 
 _current: Make | None = None
