@@ -8,7 +8,7 @@ all other moments is interpolated between theirs.
 
 The same pictures tell where skin is seen.  Forehead, cheeks and chin have few marks, and the tracker infers
 where they are from the rest of the face: a little beside where they were put, depending on pose and
-expression.  Skin is put there, too, so that a mole stays in one place of the face however the head turns.
+expression.  Skin is shifted a part of the way there.
 
 Our design: the paper draws what its key points say and never looks at the result.  The correction is a
 function of the face that is asked for, not of time: it is smooth where the motion is, and frames may be drawn
@@ -43,6 +43,11 @@ _TRUST = 2.0  # weight of that rule against what is measured, in probes that `SC
 _CAUTION = 0.1  # keeps controls that hardly answer from being driven far
 _WORTH = 0.9  # share of a control's deviation, as a root, up to which a correction is worth it
 _SKIN_NOISE = 0.5  # of where skin is seen, relative to how far it slips
+SKIN_SHARE = 0.4
+"""Share of its slip by which skin is shifted.  Our design: skin that stays on its skull is the truth,
+skin that goes with the tracker is what it takes for the same face.  The first part of the way wins most
+of the latter, the last part costs most of the former.
+"""
 _SKIN_LIMIT = 0.15  # farthest that skin is shifted, in distances of the outer eye corners of the mean face
 _COLUMNS = [MOTION_NAMES.index(name) for name in CONTROLS]
 
@@ -114,7 +119,7 @@ class Correction:
 
 
 class SkinShift:
-    """How far skin is to be shifted so that it lies where the face is seen.
+    """How far skin is to be shifted towards where the face is seen.
 
     Lips and lids stay where they were put: they are what the tracker follows.
 
@@ -133,7 +138,7 @@ class SkinShift:
 
     def __call__(self, state: NDArray) -> NDArray[np.float64]:
         """The shift (478, 2) in a state (K,): to the right and down, in units of a pose's scale."""
-        slip = self._slip(state).reshape(-1, 2) * self._free[:, None]
+        slip = SKIN_SHARE * self._slip(state).reshape(-1, 2) * self._free[:, None]
         return _SKIN_LIMIT * np.tanh(slip / _SKIN_LIMIT)
 
 

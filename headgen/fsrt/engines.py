@@ -111,7 +111,7 @@ class SmallReenactment:
             logger.warning("no face was found in the pictures drawn on trial; motion is not corrected")
 
     def _shifted(self, landmarks: NDArray) -> NDArray[np.float64]:
-        """Where to put the skin of a face (478, 3) so that it is seen where the face is."""
+        """Where to put the skin of a face (478, 3) so that it is seen nearer to where the face is."""
         if self._skin is None:
             return landmarks
         pose = self._retarget.fit(landmarks)

@@ -165,7 +165,8 @@ def test_listeners_are_made_as_the_scheduler_makes_them(clips, listeners, long):
     engine.attend(track, listeners.tokens)
     found = latent_frames(engine, plan(len(track), long, 5))
     assert [k for k, _ in wanted] == list(range(len(found))) and len(found) == 4 * SECONDS * FPS
-    np.testing.assert_array_equal(found, np.stack([frame for _, frame in wanted]))
+    # some processors round otherwise with another number of threads
+    np.testing.assert_allclose(found, np.stack([frame for _, frame in wanted]), atol=2e-5)
 
 
 def test_causality_holds_and_is_not_for_want_of_listening(clips, listeners):
