@@ -120,11 +120,11 @@ class Framing:
         )
         return cv2.remap(frame, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
-    def _ramps(self) -> tuple[NDArray[np.float64], list[list[NDArray[np.float64]]]]:
+    def _ramps(self) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
         """Points (h, w, 2) every few pixels, and for each edge how far off they are: 0 to 1, at the head."""
         axes = [np.arange(0, n + _GRID, _GRID, dtype=np.float64) for n in (self._width, self._height)]
         ramps = []
         for axis, (at, size) in enumerate(zip(axes, (self._width, self._height), strict=True)):
-            distances = at / self._fall[0][axis], (size - 1 - at) / self._fall[1][axis]
-            ramps.append([np.clip(d, 0, 1) ** 2 * (3 - 2 * np.clip(d, 0, 1)) for d in distances])
+            off = np.clip([at / self._fall[0][axis], (size - 1 - at) / self._fall[1][axis]], 0, 1)
+            ramps.append(off * off * (3 - 2 * off))
         return np.stack(np.meshgrid(*axes), -1), ramps

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -34,35 +34,50 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "KeyValueCache", "ListenerTransformer"]
 
+KeyValue: TypeAlias = tuple[Tensor, Tensor]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 SIGMA_OCTAVES = 8
+
+
+class Listening(NamedTuple):
+    """Which of the words some latent frames read.
+
+    Attributes:
+        mask: (B, 1, F * P, M) bool, over the portrait's tokens and those of the text.
+        told: (B, 1, F * P, 1) bool, whether a token reads any word.
+    """
+
+    mask: Tensor
+    told: Tensor
 
 
 @dataclass(frozen=True)
 class Context:
     """Portrait and text as the blocks read them: worked out once, used in every denoising step.
 
-    The last L of the M tokens are those of the text; the one before them says that there is none.
+    Frames that read no word are worked out as if there were no text, to the last bit.
 
     Attributes:
-        keys_values: for each block keys and values, (B, H, M, K) each.
-        text: when each of the L tokens is read; None if nothing is said.
+        untold: for each block keys and values, (B, H, M, K) each: the portrait's tokens, then the one that
+            says that nothing is said.
+        told: the same of the portrait's tokens, then L tokens of the text; empty if there is no text.
+        text: when each of the L tokens is read; None if there is no text.
     """
 
-    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    untold: tuple[KeyValue, ...]
+    told: tuple[KeyValue, ...]
     text: TextTokens | None
 
-    def mask(self, first: int, frames: int, parts: int) -> Tensor | None:
-        """Which tokens are read by latent frames from `first` on: (B, 1, F * P, M) bool; None is all."""
+    def listening(self, first: int, frames: int, parts: int) -> Listening | None:
+        """What latent frames from `first` on read of the text; None if there is none."""
         if self.text is None:
             return None
         now = torch.arange(first, first + frames, device=self.text.start.device)[None, :, None]
         read = (now >= self.text.start[:, None]) & (now < self.text.end[:, None])  # (B, F, L)
-        others = self.keys_values[0][0].shape[2] - read.shape[2] - 1
-        portrait = read.new_ones(*read.shape[:2], others)
-        mask = torch.cat([portrait, ~read.any(2, keepdim=True), read], dim=2)
-        return mask.repeat_interleave(parts, 1)[:, None]
+        portrait = read.new_ones(*read.shape[:2], self.told[0][0].shape[2] - read.shape[2])
+        mask, told = torch.cat([portrait, read], dim=2), read.any(2, keepdim=True)
+        return Listening(*(one.repeat_interleave(parts, 1)[:, None] for one in (mask, told)))
 
 
 class KeyValueCache:
@@ -211,16 +226,19 @@ class ContextAttention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.out = _zero(nn.Linear(width, width))
 
-    def project(self, context: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, context: Tensor) -> KeyValue:
         """Keys and values (B, H, M, K) of context tokens (B, M, W)."""
         k, v = rearrange(self.key_value(context), "b m (two h k) -> two b h m k", two=2, h=self.heads)
         return self.key_norm(k), v
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Maps (B, F, P, W) to the same."""
+    def forward(self, x: Tensor, context: Context, layer: int, listening: Listening | None) -> Tensor:
+        """Maps (B, F, P, W) to the same; `listening` is of the context."""
         frames = x.shape[1]
         q = self.query_norm(rearrange(self.query(x), "b f p (h k) -> b h (f p) k", h=self.heads))
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        y = F.scaled_dot_product_attention(q, *context.untold[layer])
+        if listening is not None:
+            told = F.scaled_dot_product_attention(q, *context.told[layer], attn_mask=listening.mask)
+            y = torch.where(listening.told, told, y)
         return self.out(rearrange(y, "b h (f p) k -> b f p (h k)", f=frames))
 
 
@@ -241,8 +259,8 @@ class ListenerBlock(nn.Module):
         self,
         x: Tensor,
         sigma: Tensor,
-        context: tuple[Tensor, Tensor],
-        context_mask: Tensor | None,
+        context: Context,
+        listening: Listening | None,
         turns: Tensor,
         mask: Tensor | None,
         cache: KeyValueCache | None,
@@ -254,7 +272,7 @@ class ListenerBlock(nn.Module):
         )
         y = torch.addcmul(shift, self.attention_norm(x), 1 + scale)
         x = x + gate * self.attention(y, turns, mask, cache, layer)
-        x = x + self.context_attention(self.context_norm(x), *context, context_mask)
+        x = x + self.context_attention(self.context_norm(x), context, layer, listening)
         y = torch.addcmul(mlp_shift, self.mlp_norm(x), 1 + mlp_scale)
         return x + mlp_gate * self.mlp(y)
 
@@ -327,12 +345,19 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         Returns:
             Keys and values of every block.
         """
-        tokens = [self.portrait_in(portrait), self.no_text.expand(len(portrait), 1, -1)]
-        if text is not None:
-            tokens.append(self.text_in(text.tokens))
-        context = torch.cat(tokens, dim=1)  # (B, M, W)
+        unsaid = self.no_text.expand(len(portrait), 1, -1)
+        context = torch.cat([self.portrait_in(portrait), unsaid], dim=1)  # (B, M, W)
         blocks = cast(Iterable[ListenerBlock], self.blocks)
-        return Context(tuple(block.context_attention.project(context) for block in blocks), text)
+        attentions = [block.context_attention for block in blocks]
+        untold = tuple(attention.project(context) for attention in attentions)
+        if text is None:
+            return Context(untold, (), None)
+        words = self.text_in(text.tokens)
+        told = tuple(
+            _joined(of_portrait, attention.project(words))
+            for attention, of_portrait in zip(attentions, untold, strict=True)
+        )
+        return Context(untold, told, text)
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for a batch of so many videos."""
@@ -386,14 +411,13 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
             mask = _mask(past, frames, len(self.places), c.block, c.window, latents.device)
         else:
             mask = _of_tokens(visible, len(self.places))
-        context_mask = context.mask(start, frames, len(self.places))
+        listening = context.listening(start, frames, len(self.places))
         embedding = self.sigma_in(sigma)  # (B, F, S)
 
         given = latents if reference is None else torch.cat([latents, reference], dim=-1)
         x = self.latents_in(given)  # (B, F, P, W)
         for layer, block in enumerate(self.blocks):
-            keys_values = context.keys_values[layer]
-            x = block(x, embedding, keys_values, context_mask, turns, mask, cache, layer)
+            x = block(x, embedding, context, listening, turns, mask, cache, layer)
             if adapter is not None and speaker is not None:
                 x = adapter.block(layer, x, speaker, start)
         if cache is not None and keep:
@@ -407,6 +431,12 @@ def _zero(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def _joined(untold: KeyValue, words: KeyValue) -> KeyValue:
+    """Keys and values of the portrait, without the token that says that nothing is said, and of words."""
+    keys, values = (torch.cat([old[:, :, :-1], new], dim=2) for old, new in zip(untold, words, strict=True))
+    return keys, values
 
 
 def _context_network(width: int, out_width: int) -> nn.Sequential:

@@ -122,7 +122,9 @@ class Renderer:
         prepared = self._prepare(surfaces, head, topology, camera)
         shader = Shader(prepared.materials, camera, light, self.device)
         back = torch.as_tensor(np.ascontiguousarray(background), device=self.device)
-        at_once = max(1, PIXELS_AT_ONCE.get(self.device.type, 16 * 256**2) // (shape[0] * shape[1]))
+        at_once = max(
+            1, PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cuda"]) // (shape[0] * shape[1])
+        )
         results = [
             self._frames(prepared, shader, head, slice(start, start + at_once), back)
             for start in range(0, len(head), at_once)
