@@ -131,7 +131,7 @@ class ClipMaker:
     ) -> None:
         self.output, self.seconds, self.seed, self.width = output, seconds, seed, width
         self.model = head_model(model, assets)
-        self.listener = LinearFace.of(self.model, np.zeros(self.model.identities))
+        self.listener = listener_face(self.model)
         self._codec: WarpCodec | None = None
 
     def fit_codec(self) -> WarpCodec:
@@ -141,8 +141,8 @@ class ClipMaker:
 
     def motion(self, talk: Conversation) -> FaceMotion:
         """The listener's motion, in whole latent frames."""
-        whole = talk.listener[: len(talk.listener) // FRAMES_PER_LATENT * FRAMES_PER_LATENT]
-        return FaceMotion(self.listener.pose(whole), self.listener.shape(whole))
+        whole = len(talk.listener) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+        return listener_motion(self.listener, talk.listener[:whole])
 
     def __call__(self, number: int) -> None:
         """Makes and writes a clip."""
@@ -202,6 +202,16 @@ def head_model(name: ModelName, assets: Path | None = None) -> HeadModel:
 
         return IctModel.load(find_ict(assets))
     raise InputError(f"model={name!r} is unknown; choose from analytic, ict")
+
+
+def listener_face(model: HeadModel) -> LinearFace:
+    """The face with which all listeners of a head model move."""
+    return LinearFace.of(model, np.zeros(model.identities))
+
+
+def listener_motion(face: LinearFace, motion: HeadMotion) -> FaceMotion:
+    """A listener's motion as a face shows it."""
+    return FaceMotion(face.pose(motion), face.shape(motion))
 
 
 def tracked(person: LinearFace, motion: HeadMotion, rng: np.random.Generator) -> np.ndarray:

@@ -20,7 +20,7 @@ from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval, ratio
 from headgen.evaluation.listener_speed import speed
-from headgen.evaluation.listener_systems import MADE, HeldOut, Listeners, held_out, make_systems, second_take
+from headgen.evaluation.listener_systems import MADE, HeldOut, Listeners, held_out, make_systems
 from headgen.evaluation.listener_tables import tables
 from headgen.evaluation.motion_events import EventClip, event_report, event_scores
 from headgen.evaluation.motion_metrics import (
@@ -32,6 +32,7 @@ from headgen.evaluation.motion_metrics import (
     motion_scale,
 )
 from headgen.evaluation.results import plain
+from headgen.evaluation.second_takes import Take, second_takes, take_motions
 from headgen.faces.events import motion_events
 from headgen.faces.motion import MOTION_NAMES
 from headgen.listen import plan
@@ -52,6 +53,8 @@ TOLERANCE = 0.5
 """Seconds by which an event may begin earlier or later than the true one."""
 RIVALS = ("ours", "static", "other listener", "mirror")
 """Systems that compete for the best figures."""
+DEAF = {"ours": "shuffled speaker", "second take": "deaf take"}
+"""Listeners, and the same ones given another speaker."""
 SCALES = (0.0, 1.0, 2.0)
 """Guidance scales that are tried."""
 GUIDED = 20
@@ -82,6 +85,7 @@ def bench(
     steps: int = 8,
     long: Long = "segments",
     portrait: Path | None = None,
+    assets: Path | None = None,
     output: Path | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -91,7 +95,8 @@ def bench(
 
     Listeners are made for held-out conversations as `headgen listen` makes them, up to the drawing, and
     compared with the true ones, a face at rest, another conversation's true listener, the speaker's own
-    motion, and the model given another speaker. Intervals are of 95 %, over conversations.
+    motion, and the model given another speaker. Beside them stand the true listeners of another time.
+    Intervals are of 95 %, over conversations.
 
     Args:
         data: folder made by `headgen synth listening`; one in ten of its conversations is held out.
@@ -100,6 +105,8 @@ def bench(
         steps: denoising steps.
         long: how long videos are made, `segments` or `causal`.
         portrait: photograph to measure drawing with; without it, drawing is not measured.
+        assets: folder with ``ict_facekit``, if the data set is of ict heads; where these are found nowhere,
+            true listeners of another time have events and no motion.
         output: file to write all figures to (.json).
         device: `auto`, `cpu`, `cuda`, ...
         seed: of the listeners and of all resampling.
@@ -134,6 +141,8 @@ def bench(
             progress(ProgressEvent("listen", done, total, "listeners"))
 
     systems = make_systems(conversations, listeners, made)
+    takes = second_takes(conversations, seed)
+    again = take_motions(takes, conversations, data, assets)
     facts: dict[str, Any] = {
         "model": model,
         "data": str(data),
@@ -142,8 +151,8 @@ def bench(
         "long": long,
         "steps": steps,
         "seed": seed,
-        "reacts": reacts(conversations, systems, seed),
-        "events": events(conversations, systems, seed),
+        "reacts": reacts(conversations, {**systems, **again}, seed),
+        "events": events(conversations, systems, takes, seed),
         "guidance": guidance(conversations[:guided], listeners, systems["ours"][:guided], made),
         "causality": causality(conversations[0], conversations[1], listeners),
         "speed": speed(conversations[0], listeners, portrait, progress),
@@ -168,7 +177,8 @@ def reacts(
         ``figures``: by system those of `listener_report`, columns divided by how much true listeners move;
         ``differences``: ours less every other system, of the same conversations; ``best``: by figure, which
         of `RIVALS` comes nearest to what is wanted, and whether ours is better than every other one beyond
-        chance (``sure``, where lower or higher is better).
+        chance (``sure``, where lower or higher is better); ``heard``: for the model and for the second take,
+        the figures less those with another speaker, where both are among the systems.
     """
     scale = motion_scale([clip.truth for clip in clips])
     sets = {
@@ -200,31 +210,40 @@ def reacts(
             "system": min(apart, key=lambda rival: apart[rival]),
             "sure": better != "truth" and all((d.high if sign > 0 else -d.low) < 0 for d in rivals),
         }
-    return {"figures": figures, "differences": differences, "best": best}
+    heard = {
+        name: listener_differences(sets[name], sets[deaf], scale=scale, seed=seed)
+        for name, deaf in DEAF.items()
+        if name in sets and deaf in sets
+    }
+    return {"figures": figures, "differences": differences, "best": best, "heard": heard}
 
 
 def events(
-    clips: Sequence[HeldOut], systems: Mapping[str, Sequence[np.ndarray]], seed: int
+    clips: Sequence[HeldOut],
+    systems: Mapping[str, Sequence[np.ndarray]],
+    takes: Mapping[str, Sequence[Take]],
+    seed: int,
 ) -> dict[str, Any]:
     """Nods, blinks and smiles against the conversations' lists of events.
 
     Args:
         clips: the conversations.
         systems: motion (T, K) of each clip, by system; ``ours`` among them.
+        takes: true listeners another time, see `headgen.evaluation.second_takes`; of each clip, by name.
         seed: of resampling and of the baseline.
 
     Returns:
         ``tolerance`` in seconds, and for each of `KINDS` and each system `event_report` and
         ``per_minute``. To the systems come ``truth``: the detector on the true motion, what any motion could
-        reach; and ``second take``: the list of what the true listener would do another time, what any
-        listener could. ``listed_per_minute``: of the true events. ``ours_above_shuffled``: F1 of ours less
-        that with another conversation's speaker.
+        reach; and the lists of `takes`: ``second take`` is what any listener could reach, ``second take,
+        untold`` one who does not know the attitude. ``listed_per_minute``: of the true events.
+        ``ours_above_shuffled``: F1 of ours less that with another conversation's speaker.
     """
     lists: dict[str, list[Sequence[Any]]] = {
         name: [motion_events(motion) for motion in motions] for name, motions in systems.items()
     }
     lists["truth"] = [motion_events(clip.truth) for clip in clips]
-    lists["second take"] = [second_take(clip, seed) for clip in clips]
+    lists.update({name: [take.acts for take in of_one] for name, of_one in takes.items()})
     minutes = sum(clip.seconds for clip in clips) / 60
     out: dict[str, Any] = {"tolerance": TOLERANCE}
     for name, kinds in KINDS.items():

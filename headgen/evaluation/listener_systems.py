@@ -6,7 +6,6 @@ nobody's looks enter; T frames are whole latent frames.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,9 +27,7 @@ from headgen.listening import clip_names, read_clip
 from headgen.scheduler import Plan
 from headgen.scheduler.engine import Result
 from headgen.scheduler.plan import derived_seed
-from headgen.synth.conversation.conversation import listen, make_conversation
 from headgen.synth.conversation.events import Event
-from headgen.synth.conversation.listener import Act
 
 __all__ = [
     "MADE",
@@ -43,7 +40,6 @@ __all__ = [
     "make_systems",
     "no_step",
     "resting",
-    "second_take",
 ]
 
 SYSTEMS = {
@@ -226,25 +222,3 @@ def make_systems(
         "mirror": [rest + clip.speaker - clip.speaker.mean(0) for clip in clips],
         "shuffled speaker": shuffled,
     }
-
-
-def second_take(clip: HeldOut, seed: int) -> list[Act]:
-    """What the true listener would do another time: the same person, speaker and attitude, other chances.
-
-    How well these events agree with the first take's is the most that can be asked of a model: people do not
-    answer every pause with a nod.
-
-    Raises:
-        InputError: the conversation is not what its seed gives now.
-        MissingExtraError: espeak-ng is not installed.
-    """
-    options = json.loads((clip.data / "options.json").read_text(encoding="utf-8"))
-    talk = make_conversation(clip.seed, options["seconds"])
-    if tuple(e for e in talk.of("listener") if e.start < clip.seconds) != clip.events:
-        raise InputError(
-            f"{clip.data}: conversation {clip.name} is not what its seed gives in this version; make the "
-            "data set anew with `headgen synth listening`"
-        )
-    chance = derived_seed(seed, f"second take {clip.name}") % 2**62
-    _, acts = listen(talk.speech, talk.speaker, chance, talk.fps, talk.attitude, talk.intensity)
-    return [act for act in acts if act.start < clip.seconds]

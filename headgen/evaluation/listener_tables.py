@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,7 +13,7 @@ from headgen.evaluation.printed import printed
 
 __all__ = ["tables"]
 
-WIDTH = 240
+WIDTH = 320
 """Columns, at most; a narrower terminal breaks lines."""
 MOST_PLACES = 4
 
@@ -25,6 +25,7 @@ def tables(facts: Mapping[str, Any]) -> str:
         f"{facts['long']}, {facts['steps']} steps, seed {facts['seed']}; 95 % intervals over conversations",
         _reacts(facts["reacts"]),
         _differences(facts["reacts"]),
+        _heard(facts["reacts"]),
         _events(facts["events"]),
         _guidance(facts["guidance"]),
         _causality(facts["causality"]),
@@ -76,9 +77,17 @@ def _reacts(facts: Mapping[str, Any]) -> Table:
 
 
 def _differences(facts: Mapping[str, Any]) -> Table:
-    differences = facts["differences"]
-    table = _table("Ours less the others, on the same conversations", "figure", *differences)
-    for name in facts["best"]:
+    return _less("Ours less the others, on the same conversations", facts["best"], facts["differences"])
+
+
+def _heard(facts: Mapping[str, Any]) -> Table:
+    title = "Heard: with the speaker less with another one"
+    return _less(title, facts["best"], facts["heard"])
+
+
+def _less(title: str, names: Iterable[str], differences: Mapping[str, Any]) -> Table:
+    table = _table(title, "figure", *differences)
+    for name in names:
         table.add_row(name, *(_interval(of_one[name]) for of_one in differences.values()))
     return table
 

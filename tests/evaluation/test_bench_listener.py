@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from headgen.evaluation.listener_systems import (
     make_systems,
     resting,
 )
+from headgen.evaluation.second_takes import TAKES, Take, data_face, second_takes, take_motions
 from headgen.listen import plan
 from headgen.listener.adapter import CTMAdapter
 from headgen.listener.engine import LatentEngine, load_pipeline
@@ -33,7 +35,8 @@ from headgen.listener.wishes import Wish
 from headgen.listening import ClipMaker
 from headgen.nn.threads import cores, shared_cores
 from headgen.scheduler import run
-from headgen.synth.conversation.conversation import make_conversation
+from headgen.scheduler.plan import derived_seed
+from headgen.synth.conversation.conversation import listen, make_conversation
 from headgen.synth.conversation.events import Event
 
 pytest.importorskip("espeakng_loader")
@@ -91,15 +94,23 @@ def test_whole_report(data, model, tmp_path):
     report = made.facts
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["conversations"] == 2 and report["seconds"] == SECONDS
-    assert set(report["reacts"]["figures"]) == set(SYSTEMS)
-    assert set(report["reacts"]["differences"]) == set(SYSTEMS) - {"ours"}
+    assert set(report["reacts"]["figures"]) == {*SYSTEMS, *TAKES}
+    assert set(report["reacts"]["differences"]) == {*SYSTEMS, *TAKES} - {"ours"}
+    assert set(report["reacts"]["heard"]) == {"ours", "second take"}
     assert set(report["events"]) == {"tolerance", "nods", "blinks", "smiles"}
-    assert set(report["events"]["nods"]) > {*SYSTEMS, "truth", "second take", "ours_above_shuffled"}
+    assert set(report["events"]["nods"]) > {*SYSTEMS, *TAKES, "truth", "ours_above_shuffled"}
     timed = report["speed"]
     parts = [timed["parts"][name]["seconds"] for name in timed["all"]["of"]]
     assert timed["all"]["seconds"] == pytest.approx(sum(parts), rel=1e-3)
     shown = str(made)
-    for word in ("fd_pose", "rpcc_within_expression", "shuffled speaker", "second take", "smiles back"):
+    for word in (
+        "fd_pose",
+        "rpcc_within_expression",
+        "shuffled speaker",
+        "untold take",
+        "Heard: with the speaker less",
+        "smiles back",
+    ):
         assert word in shown
     assert "causal  " in shown and "latents, 16 steps" in shown and "…" not in shown
 
@@ -110,7 +121,7 @@ def test_the_same_seed_gives_the_same_figures(clips, listeners):
         np.testing.assert_array_equal(motions, second[name])
     other = dataclasses.replace(listeners, seed=4)
     assert not np.array_equal(first["ours"][0], other.motion(clips[0].track, clips[0].name))
-    one, again = (events(clips, {"ours": first["ours"]}, 1) for _ in range(2))
+    one, again = (events(clips, {"ours": first["ours"]}, second_takes(clips, 1), 1) for _ in range(2))
     assert str(one) == str(again)
 
 
@@ -126,7 +137,7 @@ def test_the_truth_gets_full_marks(clips):
             facts["best"][f"fd_{part}"]["system"] == facts["best"][f"var_within_{part}"]["system"] == "ours"
         )
         assert facts["differences"]["static"][f"fd_{part}"].value < 0
-    found = events(clips, systems, 0)
+    found = events(clips, systems, {}, 0)
     for kind in ("nods", "blinks", "smiles"):
         assert str(found[kind]["ours"]) == str(found[kind]["truth"])  # NaN is not equal to itself
     assert found["blinks"]["truth"]["f1"].value > 0.9 and found["blinks"]["static"]["f1"].value == 0
@@ -226,10 +237,51 @@ def test_behaviours_see_an_answer(clips):
     assert {b.condition for b in BEHAVIOURS.values()} == {"audio", "motion"}
 
 
+def test_second_takes_are_what_they_are_called(clips, data):
+    takes = second_takes(clips, 0)
+    assert list(takes) == list(TAKES) and all(len(of_one) == len(clips) for of_one in takes.values())
+    talk = make_conversation(clips[0].seed, SECONDS)
+    other = make_conversation(clips[1].seed, SECONDS)
+    told, untold, elsewhere = (takes[name][0] for name in TAKES)
+    assert not np.array_equal(told.moved.head, talk.listener.head)  # other chances
+    again = second_takes(clips, 0)["second take"][0]
+    np.testing.assert_array_equal(told.moved.head, again.moved.head)
+    assert not np.array_equal(told.moved.head, second_takes(clips, 1)["second take"][0].moved.head)
+    assert not np.array_equal(told.moved.expression, untold.moved.expression)  # another attitude
+    # what the rules make of the other speaker, with the attitude and the chances of the first
+    chance = derived_seed(0, f"second take {clips[0].name}") % 2**62
+    wanted, _ = listen(other.speech, other.speaker, chance, 25, talk.attitude, talk.intensity)
+    np.testing.assert_array_equal(elsewhere.moved.head, wanted.head)
+
+    # a true listener is told by the same face as the data's
+    face = data_face(data)
+    told_so = Take([], talk.listener).motion(face, len(clips[0].truth))
+    assert told_so.shape == clips[0].truth.shape
+    assert np.abs(told_so - clips[0].truth).mean() < 0.05 * clips[0].truth.std()  # but for the codec
+
+
 def test_a_second_take_belongs_to_the_conversation(clips):
     changed = dataclasses.replace(clips[0], events=(*clips[0].events, Event("nod", "listener", 1, 2, 1, 99)))
     with pytest.raises(InputError, match="not what its seed gives"):
-        events([changed], {"ours": [changed.truth]}, 0)
+        second_takes([changed, clips[1]], 0)
+
+
+def test_without_the_heads_of_the_data_second_takes_have_no_motion(clips, data, tmp_path, monkeypatch):
+    monkeypatch.delenv("HEADGEN_ASSETS", raising=False)
+    monkeypatch.setenv("HEADGEN_HOME", str(tmp_path))
+    ict = tmp_path / "ict"
+    shutil.copytree(data, ict)
+    options = json.loads((ict / "options.json").read_text())
+    (ict / "options.json").write_text(json.dumps({**options, "model": "ict"}))
+    takes = second_takes(clips, 0)
+    assert take_motions(takes, clips, ict) == {}
+    with pytest.raises(InputError, match="ICT face model"):
+        take_motions(takes, clips, ict, tmp_path)
+    motions = take_motions(takes, clips, data)
+    assert list(motions) == list(TAKES)
+    np.testing.assert_array_equal(
+        motions["second take"][1], takes["second take"][1].motion(data_face(data), len(clips[1].truth))
+    )
 
 
 def test_bad_options(data, model, tmp_path):

@@ -175,6 +175,11 @@ def rest(attitude: str, intensity: float) -> tuple[np.ndarray, np.ndarray]:
     return intensity * expression(FACE_AT_REST[attitude]), intensity * head
 
 
+def drawn_attitude(rng: np.random.Generator) -> tuple[str, float]:
+    """An attitude, and an intensity from hardly any to full."""
+    return str(rng.choice(ATTITUDES)), float(rng.uniform(0.1, 1.0))
+
+
 def check(attitude: str, intensity: float) -> None:
     """Raises InputError for an unknown attitude or an intensity that is not from 0 to 1."""
     if attitude not in ATTITUDES:

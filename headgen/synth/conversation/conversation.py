@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from headgen.errors import InputError
-from headgen.synth.conversation.attitude import ATTITUDES, check
+from headgen.synth.conversation.attitude import check, drawn_attitude
 from headgen.synth.conversation.captions import Caption, write_captions
 from headgen.synth.conversation.events import Event
 from headgen.synth.conversation.listener import Act, ListenerModel
@@ -105,7 +105,7 @@ def make_conversation(
             f"a conversation of {duration} s at {fps} frames/s: give at least 1 s and 10 frames/s"
         )
     choice, voice, words, performance, listening = np.random.default_rng(seed).spawn(5)
-    drawn, level = str(choice.choice(ATTITUDES)), float(choice.uniform(0.1, 1.0))
+    drawn, level = drawn_attitude(choice)
     attitude = drawn if attitude is None else attitude
     intensity = level if intensity is None else intensity
     check(attitude, intensity)
