@@ -142,7 +142,7 @@ def bench(
 
     systems = make_systems(conversations, listeners, made)
     takes = second_takes(conversations, seed)
-    again = take_motions(takes, conversations, data, assets)
+    again = take_motions(takes, conversations, assets)
     facts: dict[str, Any] = {
         "model": model,
         "data": str(data),
@@ -186,11 +186,11 @@ def reacts(
         for name, motions in systems.items()
     }
     figures = {name: listener_report(pairs, scale=scale, seed=seed) for name, pairs in sets.items()}
-    differences = {
-        name: listener_differences(sets["ours"], pairs, scale=scale, seed=seed)
-        for name, pairs in sets.items()
-        if name != "ours"
-    }
+
+    def less(one: str, other: str) -> dict[str, Estimate]:
+        return listener_differences(sets[one], sets[other], scale=scale, seed=seed)
+
+    differences = {name: less("ours", name) for name in sets if name != "ours"}
     best = {}
     for name in figures["ours"]:
         figure, _, part = name.rpartition("_")
@@ -211,7 +211,7 @@ def reacts(
             "sure": better != "truth" and all((d.high if sign > 0 else -d.low) < 0 for d in rivals),
         }
     heard = {
-        name: listener_differences(sets[name], sets[deaf], scale=scale, seed=seed)
+        name: differences[deaf] if name == "ours" else less(name, deaf)
         for name, deaf in DEAF.items()
         if name in sets and deaf in sets
     }
@@ -235,8 +235,8 @@ def events(
     Returns:
         ``tolerance`` in seconds, and for each of `KINDS` and each system `event_report` and
         ``per_minute``. To the systems come ``truth``: the detector on the true motion, what any motion could
-        reach; and the lists of `takes`: ``second take`` is what any listener could reach, ``second take,
-        untold`` one who does not know the attitude. ``listed_per_minute``: of the true events.
+        reach; and the lists of `takes`: ``second take`` is what any listener could reach, ``untold
+        take`` one who does not know the attitude. ``listed_per_minute``: of the true events.
         ``ours_above_shuffled``: F1 of ours less that with another conversation's speaker.
     """
     lists: dict[str, list[Sequence[Any]]] = {

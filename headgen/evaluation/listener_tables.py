@@ -81,8 +81,7 @@ def _differences(facts: Mapping[str, Any]) -> Table:
 
 
 def _heard(facts: Mapping[str, Any]) -> Table:
-    title = "Heard: with the speaker less with another one"
-    return _less(title, facts["best"], facts["heard"])
+    return _less("Heard: with the speaker less with another one", facts["best"], facts["heard"])
 
 
 def _less(title: str, names: Iterable[str], differences: Mapping[str, Any]) -> Table:

@@ -77,21 +77,20 @@ def second_takes(clips: Sequence[HeldOut], seed: int) -> dict[str, list[Take]]:
 
 
 def take_motions(
-    takes: Mapping[str, Sequence[Take]], clips: Sequence[HeldOut], data: Path, assets: Path | None = None
+    takes: Mapping[str, Sequence[Take]], clips: Sequence[HeldOut], assets: Path | None = None
 ) -> dict[str, list[np.ndarray]]:
     """Motion (T, K) of takes by name; empty where the data's head model is not at hand and was not named.
 
     Args:
         takes: of each clip, by name.
-        clips: the same.
-        data: their data set's folder.
+        clips: the same, of one data set.
         assets: folder with ``ict_facekit``.
 
     Raises:
         InputError: the named folder lacks the head model's files.
     """
     try:
-        face = data_face(data, assets)
+        face = data_face(clips[0].data, assets)
     except InputError:
         if assets is not None:
             raise

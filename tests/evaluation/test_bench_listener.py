@@ -274,10 +274,11 @@ def test_without_the_heads_of_the_data_second_takes_have_no_motion(clips, data, 
     options = json.loads((ict / "options.json").read_text())
     (ict / "options.json").write_text(json.dumps({**options, "model": "ict"}))
     takes = second_takes(clips, 0)
-    assert take_motions(takes, clips, ict) == {}
+    of_ict = [dataclasses.replace(clip, data=ict) for clip in clips]
+    assert take_motions(takes, of_ict) == {}
     with pytest.raises(InputError, match="ICT face model"):
-        take_motions(takes, clips, ict, tmp_path)
-    motions = take_motions(takes, clips, data)
+        take_motions(takes, of_ict, tmp_path)
+    motions = take_motions(takes, clips)
     assert list(motions) == list(TAKES)
     np.testing.assert_array_equal(
         motions["second take"][1], takes["second take"][1].motion(data_face(data), len(clips[1].truth))

@@ -139,16 +139,19 @@ class ClipMaker:
 
     def group(self, index: int) -> int:
         """Number of who is shown in a clip: a person, or a pair that talks to one another."""
-        pairs = self.kind == "conversation"
-        return index % (self.options.identities // 2 if pairs else self.options.identities)
+        return index % self._groups
 
     def person(self, index: int, partner: bool = False) -> str:
         """Name of who is shown in a clip; people take turns, and always the same two talk to one another."""
-        who = self.group(index)
+        turn, who = divmod(index, self._groups)
         if self.kind == "conversation":
-            round_ = index // (self.options.identities // 2)
-            who = 2 * who + round_ % 2  # both speak
+            who = 2 * who + turn % 2  # both speak
         return person_name(who ^ 1 if partner else who)
+
+    @property
+    def _groups(self) -> int:
+        """How many people there are, or pairs."""
+        return self.options.identities // (2 if self.kind == "conversation" else 1)
 
     # -- the three kinds -------------------------------------------------------------------------------
 
