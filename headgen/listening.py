@@ -7,8 +7,9 @@ A data set is a folder::
     DIR/clips/NAME.safetensors       a conversation's arrays, see `ListeningClip`
     DIR/clips/NAME.json              seed, attitude, events and captions; its presence says: finished
 
-Half a minute of conversation takes about a second of one core, against minutes for its pictures; none are
-needed, since a listener is the portrait warped (`headgen.listener.latents`).
+Half a minute of conversation takes three seconds of one core, against minutes for its pictures; none are
+needed, since a listener is the portrait warped (`headgen.listener.latents`). Another listener to the same
+speaker takes half a second more.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from headgen.listener.track import FPS, SAMPLE_RATE, SpeakerTrack
 from headgen.media.tensors import write_tensors
 from headgen.progress import ProgressCallback
 from headgen.synth.characters import ModelName
-from headgen.synth.conversation.conversation import Conversation, make_conversation
+from headgen.synth.conversation.asked import drawn_asks
+from headgen.synth.conversation.attitude import drawn_attitude
+from headgen.synth.conversation.conversation import Conversation, all_events, listen, make_conversation
 from headgen.synth.dataset.records import SPLITS, clips_folder
 from headgen.synth.dataset.runner import run
 from headgen.synth.heads.expressions import EXPRESSIONS
@@ -57,6 +60,21 @@ _MOUTH = [
 
 
 @dataclass(frozen=True)
+class Take:
+    """Another listener to the speaker of a conversation.
+
+    Attributes:
+        latents: (F, P, D) float32.
+        facts: ``seed``, ``attitude``, ``intensity``, ``asks`` (what the listener was asked for: ``kind``,
+            ``level``, ``start`` and ``end``) and ``events`` (the listener's; a ``cause`` is the number of the
+            speaker's event in those of the conversation).
+    """
+
+    latents: np.ndarray
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class ListeningClip:
     """One conversation from the listener's side.
 
@@ -65,12 +83,14 @@ class ListeningClip:
         track: the speaker, F * G frames.
         speaker: (F * G, K) the speaker's own `headgen.faces.motion.MOTION_NAMES`.
         facts: ``seed``, ``split``, ``attitude``, ``intensity``, ``events`` and ``captions``.
+        takes: other listeners to the same speaker.
     """
 
     latents: np.ndarray
     track: SpeakerTrack
     speaker: np.ndarray
     facts: dict[str, Any]
+    takes: tuple[Take, ...] = ()
 
 
 def make(
@@ -81,6 +101,8 @@ def make(
     seed: int = 0,
     model: ModelName = "analytic",
     assets: Path | None = None,
+    takes: int = 0,
+    asked: int = 0,
     workers: int = 1,
     progress: ProgressCallback | None = None,
 ) -> None:
@@ -96,6 +118,8 @@ def make(
         seed: of the data set.
         model: faces that speak and listen, ``analytic`` (no files needed) or ``ict``.
         assets: folder with ``ict_facekit``; only for ``ict``.
+        takes: further listeners to each speaker of the training split, with attitudes of their own.
+        asked: the same, who besides are asked for something, to learn from what ``--text`` does.
         workers: processes.
         progress: called after every clip.
 
@@ -103,16 +127,18 @@ def make(
         InputError: numbers out of range, missing files, or a folder that was made with other options.
         MissingExtraError: the ``synth`` extra is not installed.
     """
+    if takes < 0 or asked < 0:
+        raise InputError(f"takes={takes}, asked={asked}: give 0 or more listeners")
     if count < 1 or seconds < 2:
         raise InputError(f"count={count}, seconds={seconds}: make at least one conversation of at least 2 s")
     output = Path(output)
-    options = {"seconds": seconds, "seed": seed, "model": model}
+    options = {"seconds": seconds, "seed": seed, "model": model, "takes": takes, "asked": asked}
     told = output / "options.json"
     if told.is_file():
-        if json.loads(told.read_text(encoding="utf-8")) != options:
+        if {"takes": 0, "asked": 0, **json.loads(told.read_text(encoding="utf-8"))} != options:
             raise InputError(f"{output} was made with other options (options.json); name another folder")
     else:
-        maker = ClipMaker(output, seconds, seed, model, assets, 0)
+        maker = ClipMaker(output, seconds, seed, model, assets)
         output.mkdir(parents=True, exist_ok=True)
         maker.fit_codec().save_pretrained(output / "codec")
         part = told.with_suffix(".json.part")
@@ -120,16 +146,19 @@ def make(
         os.replace(part, told)
     width = max(5, len(str(count - 1)))
     names = [f"{k:0{width}d}" for k in range(count)]
-    run(output, names, partial(ClipMaker, output, seconds, seed, model, assets, width), workers, progress)
+    maker_of = partial(ClipMaker, output, seconds, seed, model, assets, width, takes, asked)
+    run(output, names, maker_of, workers, progress)
 
 
 class ClipMaker:
     """Makes the clip of a number; see `make` for the arguments."""
 
     def __init__(
-        self, output: Path, seconds: float, seed: int, model: ModelName, assets: Path | None, width: int
-    ) -> None:
+        self, output: Path, seconds: float, seed: int, model: ModelName, assets: Path | None, width: int = 0,
+        takes: int = 0, asked: int = 0,
+    ) -> None:  # fmt: skip
         self.output, self.seconds, self.seed, self.width = output, seconds, seed, width
+        self.takes, self.asked = takes, asked
         self.model = head_model(model, assets)
         self.listener = listener_face(self.model)
         self._codec: WarpCodec | None = None
@@ -156,15 +185,17 @@ class ClipMaker:
             "motion": clip.track.motion.astype(np.float16),
             "seen": clip.track.seen,
             "speaker": clip.speaker.astype(np.float32),
+            **{f"take{k}": take.latents.astype(np.float16) for k, take in enumerate(clip.takes)},
         }
         write_tensors(path, arrays, {})
         part = path.with_suffix(".json.part")
-        part.write_text(json.dumps(clip.facts, indent=1) + "\n", encoding="utf-8")
+        facts = {**clip.facts, "takes": [take.facts for take in clip.takes]}
+        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         os.replace(part, path.with_suffix(".json"))
 
     def clip(self, number: int, codec: WarpCodec) -> ListeningClip:
         """Makes the clip of a number."""
-        seed, view = np.random.default_rng([self.seed, number]).spawn(2)
+        seed, view, others = np.random.default_rng([self.seed, number]).spawn(3)
         talk_seed = int(seed.integers(2**31))
         talk = make_conversation(talk_seed, self.seconds)
         motion = self.motion(talk)
@@ -183,7 +214,46 @@ class ClipMaker:
             "events": [e.as_dict() for e in talk.events],
             "captions": [asdict(c) for c in talk.captions],
         }
-        return ListeningClip(codec.encode(motion).numpy(), track, speaker, facts)
+        count = self.takes + self.asked if facts["split"] == SPLITS[0] else 0
+        takes = [
+            self.take(talk, frames, k >= self.takes, codec, rng) for k, rng in enumerate(others.spawn(count))
+        ]
+        return ListeningClip(codec.encode(motion).numpy(), track, speaker, facts, tuple(takes))
+
+    def take(
+        self, talk: Conversation, frames: int, asked: bool, codec: WarpCodec, rng: np.random.Generator
+    ) -> Take:
+        """Another listener to the speaker of a conversation.
+
+        Args:
+            talk: the conversation.
+            frames: of the take.
+            asked: whether the listener is asked for something.
+            codec: of the latents.
+            rng: of this take.
+        """
+        seed = int(rng.integers(2**62))
+        attitude, intensity = drawn_attitude(rng)
+        asks = drawn_asks(talk.duration, rng) if asked else ()
+        moved, acts = listen(talk.speech, talk.speaker, seed, talk.fps, attitude, intensity, asks)
+        speaker = talk.of("speaker")
+        events = all_events(speaker, acts, talk.duration)
+        numbers = iter(event.number for event in speaker)
+        number = {event.number: next(numbers) for event in events if event.who == "speaker"}
+        own = [
+            replace(event, cause=None if event.cause is None else number[event.cause])
+            for event in events
+            if event.who == "listener"
+        ]
+        facts = {
+            "seed": seed,
+            "attitude": attitude,
+            "intensity": intensity,
+            "asks": [ask.as_dict() for ask in asks],
+            "events": [event.as_dict() for event in own],
+        }
+        latents = codec.encode(listener_motion(self.listener, moved[:frames])).numpy()
+        return Take(latents, facts)
 
 
 def head_model(name: ModelName, assets: Path | None = None) -> HeadModel:
@@ -294,4 +364,7 @@ def read_clip(directory: Path, name: str) -> ListeningClip:
         seen,
     )
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return ListeningClip(arrays["latents"].astype(np.float32), track, arrays["speaker"], facts)
+    takes = tuple(
+        Take(arrays[f"take{k}"].astype(np.float32), told) for k, told in enumerate(facts.pop("takes", []))
+    )
+    return ListeningClip(arrays["latents"].astype(np.float32), track, arrays["speaker"], facts, takes)

@@ -75,6 +75,30 @@ def test_two_processes_make_the_same_bytes(made, tmp_path):
     assert bytes_of(tmp_path / "data") == bytes_of(made[0])
 
 
+def test_other_listeners_to_the_same_speaker_change_nothing_else(made, tmp_path):
+    folder = tmp_path / "data"
+    listening.make(1, folder, seconds=SECONDS, seed=5, takes=1, asked=2)
+    plain, more = listening.read_clip(made[0], "00000"), listening.read_clip(folder, "00000")
+    assert (folder / "codec" / "config.json").read_bytes() == (made[0] / "codec/config.json").read_bytes()
+    assert more.facts == plain.facts and plain.takes == ()
+    assert np.array_equal(more.latents, plain.latents) and np.array_equal(more.track.audio, plain.track.audio)
+    assert len(more.takes) == 3 and not more.takes[0].facts["asks"]
+    assert len({take.facts["seed"] for take in more.takes}) == 3
+    numbers = {e["number"] for e in more.facts["events"] if e["who"] == "speaker"}
+    for take in more.takes:
+        assert take.latents.shape == more.latents.shape and 0.1 < take.latents.std() < 3
+        assert not np.array_equal(take.latents, more.latents)
+        assert {e["who"] for e in take.facts["events"]} <= {"listener"}
+        assert {e["cause"] for e in take.facts["events"]} - {None} <= numbers
+        assert all(0 <= a["start"] < a["end"] <= SECONDS for a in take.facts["asks"])
+
+
+def test_those_who_are_held_out_have_one_listener(monkeypatch, tmp_path):
+    monkeypatch.setattr(listening, "split_of", lambda number: "test")
+    listening.make(1, tmp_path / "data", seconds=SECONDS, seed=5, takes=1)
+    assert listening.read_clip(tmp_path / "data", "00000").takes == ()
+
+
 def test_a_stopped_making_goes_on(made, tmp_path):
     folder = tmp_path / "data"
 
@@ -117,6 +141,7 @@ def test_other_options_are_not_mixed_into_a_data_set(made):
         ({"count": 0}, "at least one"),
         ({"seconds": 1.0}, "at least 2 s"),
         ({"model": "clay"}, "choose from analytic, ict"),
+        ({"asked": -1}, "0 or more"),
     ],
 )
 def test_options_that_cannot_be_used_are_named_and_leave_nothing(tmp_path, options, said):

@@ -7,6 +7,9 @@ second picture is drawn, and every fourth. The speaker is looked at as often as 
 - What waits longer than a chunk is made at once: ten latent frames take little longer than two.
 - After `CALM` seconds of chunks that were in time and would have been with the next better level too, with a
   quarter of the time to spare: one level better. What a level costs is told from what the present one took.
+- A level that would be in time with less to spare is tried after `PATIENCE` seconds. If a picture is late
+  within as many seconds after that, the next trial has to wait twice as long, up to `MOST_PATIENCE`; if none
+  is, it waits no longer than the first.
 
 A picture whose time is over is not drawn: the one before stays, and the next one is in time again. So the
 listener gets coarser, but does not fall behind the speaker. Only where nothing would be in time for a second,
@@ -26,6 +29,8 @@ MOST_AT_ONCE = 12
 """Latent frames (1.9 s)."""
 SPARE = 0.75
 """Share of a chunk's time that work on the next better level may take."""
+PATIENCE, MOST_PATIENCE = 6.0, 48.0
+"""Seconds before a level is tried that would take more than that, but no more than all of the time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class Pace:
         self.levels, self.chunk, self.delay = levels(steps), chunk, delay
         self._at = 0
         self._late = 0.0
-        self._calm = 0.0
+        self._calm = self._waited = 0.0
+        self._patience = PATIENCE
+        self._tried: float | None = None
+        """Seconds since a level was tried, while it is not known how that ends."""
 
     @property
     def level(self) -> Level:
@@ -90,15 +98,23 @@ class Pace:
             behind: most seconds by which a picture of it was behind the speaker.
         """
         late = max(0.0, behind - self.delay)
+        if self._tried is not None:
+            self._tried += length
+            if late > 0:
+                self._patience, self._tried = min(MOST_PATIENCE, 2 * self._patience), None
+            elif self._tried >= self._patience:
+                self._patience, self._tried = PATIENCE, None
         if late > 0:
             if late >= self._late and self._at + 1 < len(self.levels):
                 self._at += 1
-            self._calm = 0.0
+            self._calm = self._waited = 0.0
         elif self._at:
             now, better = self.level, self.levels[self._at - 1]
             # Remembering a chunk costs as much as a step.
             wanted = steps * (better.steps + 1) / (now.steps + 1) + pictures * now.every / better.every
             self._calm = self._calm + length if wanted <= SPARE * length else 0.0
-            if self._calm >= CALM:
-                self._at, self._calm = self._at - 1, 0.0
+            self._waited = self._waited + length if wanted <= length else 0.0
+            if self._calm >= CALM or self._waited >= self._patience:
+                self._tried = 0.0 if self._calm < CALM else self._tried
+                self._at, self._calm, self._waited = self._at - 1, 0.0, 0.0
         self._late = late

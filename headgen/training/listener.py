@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -37,7 +38,7 @@ from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCod
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.transformer import Context, ListenerTransformer
 from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
-from headgen.listening import ListeningClip, clip_names, read_clip
+from headgen.listening import clip_names, read_clip
 from headgen.training.average import move_average
 from headgen.training.data import ENDLESS
 from headgen.training.endless import EndlessData
@@ -60,12 +61,36 @@ TOLD, RARE = 0.6, 0.4
 """Of stretches, how many come with wishes; and of those, how many are chosen for a behaviour."""
 MOST_WISHES, SHORTEST_WISH = 20, 1.0
 """Wishes of a stretch, and seconds that one holds."""
+ASKED, ASKED_BESIDES = 0.5, 0.2
+"""Of stretches with wishes, how many are of listeners who were asked for something, where the data has any;
+and of what these were not asked for, how much is told nevertheless."""
 SOON = 0.32
 """Seconds before a listener's answer in which the speaker's tokens are to announce it."""
+SAME_BASIS = 1e-3
+"""Of the largest number of a codec's bases: by how much two may be apart that have the same latents."""
 WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )
 """Figures of validation that are logged."""
+
+
+class Listener:
+    """One of those who listen to a speaker.
+
+    Attributes:
+        track: the speaker.
+        latents: (F, P, D) of the listener.
+        facts: ``attitude``, ``intensity`` and more.
+        events: of the listener alone.
+    """
+
+    def __init__(self, track: SpeakerTrack, latents: np.ndarray, facts: dict[str, Any]) -> None:
+        self.track, self.latents, self.facts = track, latents, facts
+        self.events = [event for event in facts["events"] if event["who"] == "listener"]
+
+    def attitude(self, start: float, end: float) -> Wish:
+        """The attitude as a wish for some time."""
+        return Wish(self.facts["attitude"], self.facts["intensity"], start, end)
 
 
 class ListeningClips(Dataset[Batch]):
@@ -84,13 +109,19 @@ class ListeningClips(Dataset[Batch]):
     def __init__(self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0) -> None:
         self.frames, self.lead, self.seed = latent_frames, lead, seed
         clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
-        self.clips = [c for c in clips if len(c.latents) >= latent_frames]
-        if not self.clips:
+        clips = [c for c in clips if len(c.latents) >= latent_frames]
+        if not clips:
             raise InputError(f"{directory}: all conversations are shorter than {latent_frames} latent frames")
+        self.listeners = [Listener(clip.track, clip.latents, clip.facts) for clip in clips]
+        self.asked: list[Listener] = []
+        for clip in clips:
+            for take in clip.takes:
+                kind = self.asked if take.facts["asks"] else self.listeners
+                kind.append(Listener(clip.track, take.latents, take.facts))
         self.occasions: dict[str, list[tuple[int, float]]] = {}
-        for number, clip in enumerate(self.clips):
-            for event in clip.facts["events"]:
-                if event["who"] == "listener" and event["kind"] in FULL:
+        for number, listener in enumerate(self.listeners):
+            for event in listener.events:
+                if event["kind"] in FULL:
                     self.occasions.setdefault(event["kind"], []).append((number, event["start"]))
 
     def __len__(self) -> int:
@@ -106,38 +137,42 @@ class ListeningClips(Dataset[Batch]):
         """
         rng = np.random.default_rng((self.seed, index))
         told = rng.random() < TOLD
-        number, start, kind = self.rare(rng) if told and rng.random() < RARE else (*self.any(rng), "")
-        clip = self.clips[number]
-        events = [e for e in clip.facts["events"] if e["who"] == "listener"]
         seconds = FRAMES_PER_LATENT / FPS
-        wishes = asked(clip, events, start * seconds, self.frames * seconds, kind, rng) if told else []
+        if told and self.asked and rng.random() < ASKED:
+            listener, start = self.any(self.asked, rng)
+            wishes = asked_for(listener, start * seconds, self.frames * seconds, rng)
+        else:
+            rare = told and rng.random() < RARE
+            listener, start, kind = self.rare(rng) if rare else (*self.any(self.listeners, rng), "")
+            wishes = asked(listener, start * seconds, self.frames * seconds, kind, rng) if told else []
         text = text_tokens([wishes], FRAMES_PER_LATENT, length=MOST_WISHES)
         return {
-            "latents": torch.from_numpy(clip.latents[start : start + self.frames]),
-            **stretch(clip.track, start, self.frames, self.lead),
+            "latents": torch.from_numpy(listener.latents[start : start + self.frames]),
+            **stretch(listener.track, start, self.frames, self.lead),
             "text": text.tokens[0],
             "text_start": text.start[0],
             "text_end": text.end[0],
-            "answers": torch.from_numpy(answers(events, start * seconds, self.frames * FRAMES_PER_LATENT)),
+            "answers": torch.from_numpy(
+                answers(listener.events, start * seconds, self.frames * FRAMES_PER_LATENT)
+            ),
         }
 
-    def any(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Number of a clip, and the latent frame that the stretch begins with."""
-        number = int(rng.integers(len(self.clips)))
-        return number, int(rng.integers(len(self.clips[number].latents) - self.frames + 1))
+    def any(self, listeners: Sequence[Listener], rng: np.random.Generator) -> tuple[Listener, int]:
+        """One of the listeners, and the latent frame that the stretch begins with."""
+        listener = listeners[int(rng.integers(len(listeners)))]
+        return listener, int(rng.integers(len(listener.latents) - self.frames + 1))
 
-    def rare(self, rng: np.random.Generator) -> tuple[int, int, str]:
+    def rare(self, rng: np.random.Generator) -> tuple[Listener, int, str]:
         """The same, with a behaviour that occurs in it, all equally often: some hardly would otherwise."""
         kind = str(rng.choice(sorted(self.occasions)))
         number, second = self.occasions[kind][int(rng.integers(len(self.occasions[kind])))]
-        last = len(self.clips[number].latents) - self.frames
+        last = len(self.listeners[number].latents) - self.frames
         begin = int(second * FPS / FRAMES_PER_LATENT) - int(rng.integers(self.frames))
-        return number, int(np.clip(begin, 0, last)), kind
+        return self.listeners[number], int(np.clip(begin, 0, last)), kind
 
 
 def asked(
-    clip: ListeningClip,
-    events: list[dict[str, Any]],
+    listener: Listener,
     begin: float,
     seconds: float,
     kind: str,
@@ -146,8 +181,7 @@ def asked(
     """What somebody might have asked for who wanted what happens in a stretch.
 
     Args:
-        clip: the conversation.
-        events: of its listener.
+        listener: who did it.
         begin: second at which the stretch begins.
         seconds: of it.
         kind: a behaviour that is asked for if there is any of it; or nothing.
@@ -164,11 +198,36 @@ def asked(
             continue
         stop = last if last < seconds else math.inf
         if rng.random() < 0.5:
-            wishes.append(Wish(clip.facts["attitude"], clip.facts["intensity"], first, stop))
-        for name, amount in amounts(events, begin + first, begin + last).items():
+            wishes.append(listener.attitude(first, stop))
+        for name, amount in amounts(listener.events, begin + first, begin + last).items():
             chance = 0.12 if amount == 0 else 1.0 if name == kind else 0.45
             if rng.random() < chance:
                 wishes.append(Wish(name, amount, first, stop))
+    return some(wishes, rng)
+
+
+def asked_for(listener: Listener, begin: float, seconds: float, rng: np.random.Generator) -> list[Wish]:
+    """What a listener was asked for in a stretch, as much of it as there is, and a little besides.
+
+    Arguments and result as of `asked`.
+    """
+    wishes = [listener.attitude(0.0, math.inf)] if rng.random() < 0.5 else []
+    named = set()
+    for ask in listener.facts["asks"]:
+        first, last = max(0.0, ask["start"] - begin), min(seconds, ask["end"] - begin)
+        if last - first < SHORTEST_WISH:
+            continue
+        named.add(ask["kind"])
+        amount = amounts(listener.events, begin + first, begin + last)[ask["kind"]] if ask["level"] else 0.0
+        wishes.append(Wish(ask["kind"], amount, first, last if last < seconds else math.inf))
+    for name, amount in amounts(listener.events, begin, begin + seconds).items():
+        if rng.random() < ASKED_BESIDES and name not in named:
+            wishes.append(Wish(name, amount))
+    return some(wishes, rng)
+
+
+def some(wishes: Sequence[Wish], rng: np.random.Generator) -> list[Wish]:
+    """Wishes in any order, at most `MOST_WISHES`."""
     order = rng.permutation(len(wishes))[:MOST_WISHES]
     return [wishes[int(k)] for k in order]
 
@@ -316,8 +375,9 @@ class ListenerGenModule(L.LightningModule):
             InputError: there is none, or the model to start from has another one.
         """
         found = codec_of(folder)
-        own = self.codec.basis.cpu().half()  # as shipped weights hold it
-        if self.hparams.init and not torch.equal(found.basis.half(), own):
+        apart = (found.basis - self.codec.basis.cpu()).abs().max() if self.hparams.init else torch.zeros(())
+        # Shipped weights hold half precision, and processors round a fit each in their own way.
+        if apart > SAME_BASIS * found.basis.abs().max():
             raise InputError(
                 f"{self.hparams.init}: its latents are not those of {folder}; go on with the data set that "
                 "it was trained on, or start anew"

@@ -18,7 +18,7 @@ from headgen.fsrt.small import FSRTSmall
 from headgen.listener.capture import Device, captured, devices, in_real_time
 from headgen.listener.engine import LatentEngine, ListenEngine, ListenJob, ListenOptions
 from headgen.listener.live import LiveFigures, listen_live
-from headgen.listener.pace import CALM, Level, Pace, levels
+from headgen.listener.pace import CALM, MOST_PATIENCE, PATIENCE, Level, Pace, levels
 from headgen.listener.speaker import Piece, SpeakerStream
 from headgen.listener.stream import LatentStream
 from headgen.listener.track import FPS, joined
@@ -304,6 +304,37 @@ def test_one_hiccup_costs_one_level():
     for _ in range(int(CALM / 0.32) + 2):
         pace.made(0.32, 0.03, 0.1, 0.3)
     assert pace.level == Level(8, 1)
+
+
+def tight(pace, chunks, best_late):
+    """Chunks whose best level takes nine tenths of the time, and is late or not: seconds of all trials."""
+    tried, before = [], pace.level
+    for k in range(chunks):
+        best = pace.level == pace.levels[0]
+        steps, pictures = (0.19, 0.1) if best else (0.19 * (pace.level.steps + 1) / 9, 0.1)
+        pace.made(0.32, steps, pictures, 0.6 if best and best_late else 0.3)
+        if pace.level == pace.levels[0] != before:
+            tried.append(k * 0.32)
+        before = pace.level
+    return tried
+
+
+def test_the_best_level_comes_back_where_it_is_just_in_time():
+    pace = Pace(8, 2, 0.5)
+    pace.made(0.32, 0.5, 0.1, 0.9)
+    assert pace.level == Level(4, 1)
+    assert len(tight(pace, 200, best_late=False)) == 1 and pace.level == Level(8, 1)
+
+
+def test_a_level_that_fails_is_tried_ever_more_rarely():
+    pace = Pace(8, 2, 0.5)
+    pace.made(0.32, 0.5, 0.1, 0.9)
+    waits = np.diff(tight(pace, 1000, best_late=True))
+    assert waits[0] >= 2 * PATIENCE and waits[1] >= 4 * PATIENCE and max(waits) <= MOST_PATIENCE + 1
+    assert pace.level != Level(8, 1)
+    assert len(tight(pace, 400, best_late=False)) == 1 and pace.level == Level(8, 1)
+    pace.made(0.32, 0.5, 0.1, 0.9)
+    assert tight(pace, 100, best_late=False)[0] <= PATIENCE + 1  # trusted again
 
 
 def test_figures_say_how_live_it_was(engine):

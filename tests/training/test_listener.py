@@ -12,21 +12,23 @@ import pytest
 import torch
 import yaml
 from tiny_conversations import LATENTS, facts, write_conversations
-from tiny_listener import tiny_codec
+from tiny_listener import made_up_speaker, tiny_codec
 
 from headgen import cli, listen
 from headgen.errors import InputError
 from headgen.listener.engine import load_pipeline
-from headgen.listener.wishes import FULL, amounts
+from headgen.listener.wishes import FULL, WISHES, Wish, amounts
 from headgen.media import VideoReader, write_image
 from headgen.training import listener_samples
 from headgen.training.listener import (
     MOST_WISHES,
+    Listener,
     ListenerGenModule,
     ListeningClips,
     ListeningData,
     answers,
     asked,
+    asked_for,
     importance,
 )
 from headgen.training.shares import Noise
@@ -203,16 +205,20 @@ def test_the_loss_counts_what_is_noisy_and_moves_the_face(conversations):
 
 
 def test_the_shipped_recipes_name_options_that_there_are():
-    for path in (DEBUG, "configs/train/listener-small.yaml"):
+    for path in (
+        DEBUG,
+        "configs/train/listener-small.yaml",
+        "configs/train/listener-small-asked.yaml",
+    ):
         config = yaml.safe_load(Path(path).read_text())
         ListeningData(**config["data"]["init_args"])
         assert config["model"]["init_args"]["total"] == config["trainer"]["max_steps"]
 
 
 def test_wishes_tell_what_happens_in_their_time(conversations):
-    clip = ListeningClips(conversations, "train", latent_frames=12, lead=20).clips[0]
-    events = [e for e in clip.facts["events"] if e["who"] == "listener"]
-    found = [asked(clip, events, 0.5, 1.92, "nod", np.random.default_rng(k)) for k in range(200)]
+    listener = ListeningClips(conversations, "train", latent_frames=12, lead=20).listeners[0]
+    events = [e for e in facts(0)["events"] if e["who"] == "listener"]
+    found = [asked(listener, 0.5, 1.92, "nod", np.random.default_rng(k)) for k in range(200)]
     said = {wish.name for wishes in found for wish in wishes}
     assert {"warm", "nod", "smile"} <= said and max(map(len, found)) <= MOST_WISHES
     for wish in (w for wishes in found for w in wishes if w.name in FULL):
@@ -222,6 +228,45 @@ def test_wishes_tell_what_happens_in_their_time(conversations):
     assert all(w.amount == 0.6 for wishes in found for w in wishes if w.name == "warm")
     # Of what is rare enough to be chosen for, nothing goes unsaid.
     assert all(any(w.name == "nod" for w in wishes) for wishes in found if any(w.end > 9 for w in wishes))
+
+
+def test_what_was_asked_for_is_told_with_its_time_and_as_much_of_it_as_came():
+    asks = [
+        {"kind": "nod", "level": 0.9, "start": 0.0, "end": 1.6},
+        {"kind": "smile", "level": 0.0, "start": 0.0, "end": 3.2},
+        {"kind": "frown", "level": 0.5, "start": 1.6, "end": 3.2},
+    ]
+    listener = Listener(made_up_speaker(80), np.zeros((20, 10, 24)), {**facts(0), "asks": asks})
+    for k in range(40):
+        wishes = asked_for(listener, 0.2, 2.2, np.random.default_rng(k))
+        nod, smile, late = ([w for w in wishes if w.name == name] for name in ("nod", "smile", "frown"))
+        assert late in ([], [Wish("frown", 0.0)])  # asked for less than a second: told like all the rest
+        assert smile == [Wish("smile", 0.0)]
+        assert nod == [Wish("nod", amounts(listener.events, 0.2, 1.6)["nod"], 0.0, 1.4)] and nod[0].amount > 0
+        assert all(w.amount == 0.6 for w in wishes if w.name == "warm") and len(wishes) < 16
+    assert len({len(asked_for(listener, 0.2, 2.2, np.random.default_rng(k))) for k in range(40)}) > 2
+
+
+def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked_for(
+    conversations,
+):
+    clips = ListeningClips(conversations, "train", 8, 10, seed=3)
+    plain = [clips[k]["latents"] for k in range(40)]
+    first = clips.listeners[0]
+    marked = np.full_like(first.latents, 7.0)
+    clips.asked = [Listener(first.track, marked, {**first.facts, "asks": [
+        {"kind": "tilt", "level": 0.0, "start": 0.0, "end": 9.0}
+    ]})]  # fmt: skip
+    taken = 0
+    for k in range(40):
+        item = clips[k]
+        if bool((item["latents"] == 7).all()):
+            tilt = list(WISHES).index("tilt")
+            assert any(bool(row[tilt] == 1) for row in item["text"])
+            taken += 1
+        elif not item["text_end"].any():
+            assert torch.equal(item["latents"], plain[k])  # told nothing: as without them
+    assert 5 <= taken <= 20
 
 
 def test_answers_are_announced_just_before_they_begin():

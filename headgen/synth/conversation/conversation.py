@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from headgen.errors import InputError
+from headgen.synth.conversation.asked import Ask
 from headgen.synth.conversation.attitude import check, drawn_attitude
 from headgen.synth.conversation.captions import Caption, write_captions
 from headgen.synth.conversation.events import Event
@@ -135,7 +136,13 @@ def speaker_frames(speech: Speech, motion: HeadMotion, fps: float) -> Iterator[S
 
 
 def listen(
-    speech: Speech, motion: HeadMotion, seed: int, fps: float, attitude: str, intensity: float
+    speech: Speech,
+    motion: HeadMotion,
+    seed: int,
+    fps: float,
+    attitude: str,
+    intensity: float,
+    asks: Sequence[Ask] = (),
 ) -> tuple[HeadMotion, list[Act]]:
     """Lets a listener attend to a whole clip.
 
@@ -146,11 +153,12 @@ def listen(
         fps: frames per second.
         attitude: of the listener.
         intensity: 0 to 1.
+        asks: what the listener is asked for besides.
 
     Returns:
         the listener's motion, T frames, and acts in order of time.
     """
-    model = ListenerModel(seed, fps, attitude, intensity)
+    model = ListenerModel(seed, fps, attitude, intensity, asks)
     motions, acts = [], []
     for frame in speaker_frames(speech, motion, fps):
         moved, begun = model.step(frame)

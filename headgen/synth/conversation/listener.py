@@ -7,10 +7,12 @@ the listener's frame; there is nothing else that it could know. Random numbers b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from headgen.synth.conversation.asked import Ask, Asked
 from headgen.synth.conversation.attitude import Manner, manner, rest
 from headgen.synth.conversation.body import Body, generator
 from headgen.synth.conversation.rules import (
@@ -70,13 +72,17 @@ class ListenerModel:
         fps: frames per second.
         attitude: one of `headgen.synth.conversation.attitude.ATTITUDES`.
         intensity: 0 to 1.
+        asks: what the listener is asked for besides.
 
     Raises:
         InputError: an unknown attitude, or an intensity out of range.
     """
 
-    def __init__(self, seed: int, fps: float, attitude: str, intensity: float) -> None:
+    def __init__(
+        self, seed: int, fps: float, attitude: str, intensity: float, asks: Sequence[Ask] = ()
+    ) -> None:
         self.seed, self.fps = seed, fps
+        self.asked = Asked(asks, fps)
         self.manner: Manner = manner(attitude, intensity)
         self.senses = Senses(fps)
         face, head = rest(attitude, intensity)
@@ -107,6 +113,7 @@ class ListenerModel:
                     _Plan(self._due(percept, reaction), rule.__name__, reaction, percept)
                     for reaction in rule(percept, self.manner, stream)
                 ]
+        self._plan_asked()
         begun = self._begin_due() + self._begin_habits()
         self.frame += 1
         return self.body.step(), begun
@@ -115,6 +122,16 @@ class ListenerModel:
         """Frame in which a reaction is to begin, never sooner than anybody could react."""
         delay = max(reaction.delay, LATENCY_BOUNDS[0])
         return percept.frame + int(np.ceil(delay * self.fps - 1e-9))
+
+    def _plan_asked(self) -> None:
+        for ask in self.asked.now(self.frame):
+            rule = f"asked for {ask.kind}"
+            reaction = self.asked.reaction(
+                ask, self.frame, self.manner, generator(self.seed, rule, self.frame)
+            )
+            if reaction is not None:
+                due = self.frame + round(reaction.delay * self.fps)
+                self.plans.append(_Plan(due, rule, reaction, None))
 
     def _begin_due(self) -> list[Act]:
         due = [plan for plan in self.plans if plan.frame <= self.frame]
@@ -139,7 +156,7 @@ class ListenerModel:
         alike = ("nod", "nods") if kind in ("nod", "nods") else (kind,)
         rested = all(self.frame >= self.last.get(k, -(10**9)) + REST_BETWEEN[kind] * self.fps for k in alike)
         asked = kind == "gaze_away" and self.frame < self.questioned + LOOK_AFTER_QUESTION * self.fps
-        return rested and not asked and self.body.free(kind)
+        return rested and not asked and not self.asked.forbids(kind, self.frame) and self.body.free(kind)
 
     def _begin(self, reaction: Reaction, rule: str, percept: Percept | None) -> Act:
         stream = generator(self.seed, f"{rule} {reaction.kind}", self.frame)
