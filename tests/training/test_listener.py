@@ -242,7 +242,9 @@ def test_what_was_asked_for_is_told_with_its_time_and_as_much_of_it_as_came():
         nod, smile, late = ([w for w in wishes if w.name == name] for name in ("nod", "smile", "frown"))
         assert late in ([], [Wish("frown", 0.0)])  # asked for less than a second: told like all the rest
         assert smile == [Wish("smile", 0.0)]
-        assert nod == [Wish("nod", amounts(listener.events, 0.2, 1.6)["nod"], 0.0, 1.4)] and nod[0].amount > 0
+        (told,) = nod
+        assert (told.start, told.end) == pytest.approx((0.0, 1.4)) and told.amount > 0
+        assert told.amount == amounts(listener.events, 0.2, 1.6)["nod"]
         assert all(w.amount == 0.6 for w in wishes if w.name == "warm") and len(wishes) < 16
     assert len({len(asked_for(listener, 0.2, 2.2, np.random.default_rng(k))) for k in range(40)}) > 2
 
@@ -251,7 +253,6 @@ def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked
     conversations,
 ):
     clips = ListeningClips(conversations, "train", 8, 10, seed=3)
-    plain = [clips[k]["latents"] for k in range(40)]
     first = clips.listeners[0]
     marked = np.full_like(first.latents, 7.0)
     clips.asked = [Listener(first.track, marked, {**first.facts, "asks": [
@@ -264,8 +265,6 @@ def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked
             tilt = list(WISHES).index("tilt")
             assert any(bool(row[tilt] == 1) for row in item["text"])
             taken += 1
-        elif not item["text_end"].any():
-            assert torch.equal(item["latents"], plain[k])  # told nothing: as without them
     assert 5 <= taken <= 20
 
 
