@@ -25,19 +25,20 @@ GRID = 128
 MAP_CHANNELS = 8
 """Canonical x, y, z; face, mouth interior, eye opening, lips, iris (coverage 0..1)."""
 
-_RING_HEAD, _RING_STILL = 1.5, 2.05  # radii, in those of the face oval
-_RING_DEPTH = -0.8  # canonical z of the skull's silhouette
+_RING_HEAD, _RING_STILL = 1.35, 2.05  # radii, in those of the face oval
+_RING_DEPTH = -0.5  # canonical z of the hair around the face, as rendered people's moves
+_TOLD_HEAD, _TOLD_DEPTH = 1.5, -0.8  # of the ring in the maps: the network was trained with these
 _RING_HEART = np.array([0.0, -0.3])  # centre of the oval, canonical x and y
 _NECK_SHARE = 0.25  # of the head's motion that the neck straight below the chin takes part in
 
 
-def _rings(frontal: NDArray) -> NDArray[np.float64]:
+def _rings(frontal: NDArray, head: float = _RING_HEAD, depth: float = _RING_DEPTH) -> NDArray[np.float64]:
     """Ring points (72, 3) around a frontal face: 36 that turn with the skull, 36 that stay."""
     oval = frontal[list(mesh.OVAL)]
     rings = []
-    for radius in (_RING_HEAD, _RING_STILL):
+    for radius in (head, _RING_STILL):
         xy = _RING_HEART + radius * (oval[:, :2] - _RING_HEART)
-        rings.append(np.column_stack([xy, np.full(len(oval), _RING_DEPTH)]))
+        rings.append(np.column_stack([xy, np.full(len(oval), depth)]))
     return np.concatenate(rings)
 
 
@@ -71,7 +72,8 @@ def _topology() -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int3
     groups = [strip(head, still), strip(oval, head), mesh.triangles(), np.array(mouth), np.array(eyes)]
     faces = np.concatenate(groups).astype(np.int32)
     part = np.repeat([0, 0, 1, 2, 3], [len(g) for g in groups]).astype(np.int32)
-    canonical = np.concatenate([mesh.mean_face(), _rings(mesh.mean_face())]).astype(np.float32)
+    rings = _rings(mesh.mean_face(), _TOLD_HEAD, _TOLD_DEPTH)
+    canonical = np.concatenate([mesh.mean_face(), rings]).astype(np.float32)
     return faces, canonical, part
 
 

@@ -23,9 +23,11 @@ from headgen.fsrt.small import CENTRE, FSRTSmall, SourceState
 NETWORK_SIZE = 256
 _FINER = 2
 """The photograph is enlarged once, then sampled bicubically: either alone blurs what falls between pixels."""
-_HELD = 0.6
-"""Share of the learnt flow that is held back on the face.  Our design: there the mesh knows best where skin
-goes; with all of the learnt flow, mouths were tracked further from where they were told to be."""
+_LEARNT = 0.4
+"""Share of the learnt flow that moves the face; beyond it the prior moves the picture alone.  Our design: the
+mesh knows best where skin goes; with all of the learnt flow, mouths were tracked further from where they were
+told to be.  Hair, ears and neck go with the skull: what the network thinks of them differs from frame to
+frame and put them further from where they truly were."""
 _TRACE = 0.04  # share of drawing below which nothing is drawn
 CROP_SCALE = 1.15
 """Side of the crop relative to the usual portrait crop: the motion must end inside of it."""
@@ -126,7 +128,7 @@ class SmallEngine:
         inner = flow[..., top : top + centre, left : left + centre]
         face = maps[:, 3:4, top : top + centre, left : left + centre]
         face = torch.nn.functional.avg_pool2d(face, 5, 1, 2)
-        inner += (out.flow - inner) * (1 - _HELD * face)
+        inner += (out.flow - inner) * (_LEARNT * face)
         flows = flow.permute(0, 2, 3, 1).numpy(force=True)
         shares = (1 - out.mask.float())[:, 0].numpy(force=True)
         colours = out.colour.float().permute(0, 2, 3, 1).numpy(force=True)

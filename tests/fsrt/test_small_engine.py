@@ -1,0 +1,71 @@
+"""The engine of the embedded network: what moves the picture where."""
+
+from __future__ import annotations
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from headgen.faces import mesh
+from headgen.fsrt.conditioning import FaceGeometry
+from headgen.fsrt.small import FSRTSmall
+from headgen.fsrt.small_engine import SmallEngine
+
+SIDE = 240
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    net = FSRTSmall(
+        width=24, heads=2, encoder_layers=1, decoder_layers=1, eighth=8, quarter=8, half=8, full=4
+    )
+    torch.nn.init.constant_(net.head.bias, 20.0)  # all is copied
+    return net.eval()
+
+
+def face(turn_deg: float, size: float = 40.0) -> np.ndarray:
+    """Landmarks (478, 3) in the middle of the picture, turned about the vertical."""
+    turn = np.deg2rad(turn_deg)
+    about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    return size * (mesh.mean_face() @ about.T) * [1, -1, -1] + [SIDE / 2, SIDE / 2, 0]
+
+
+@pytest.fixture(scope="module")
+def picture():
+    rng = np.random.default_rng(0)
+    return cv2.resize(
+        rng.integers(0, 255, (30, 30, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
+    )
+
+
+def drawn(model, picture, target):
+    engine = SmallEngine(model)
+    engine.prepare([picture], [face(0)])
+    return engine.place(engine.render([target])[0]).astype(int)
+
+
+def test_what_is_learnt_moves_the_face_alone(model, picture):
+    other = copy.deepcopy(model)
+    torch.nn.init.constant_(other.flow_head.bias, 0.5)
+    target = face(12)
+    plain, learnt = (drawn(m, picture, target) for m in (model, other))
+    hull = cv2.convexHull(target[list(mesh.OVAL), :2].astype(np.float32)).astype(np.int32)
+    within = cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, 1)
+    around = cv2.dilate(within, np.ones((15, 15), np.uint8)) == 0
+    core = cv2.erode(within, np.ones((15, 15), np.uint8)) > 0
+    apart = np.abs(plain - learnt).max(-1)
+    assert np.median(apart[core]) > 10 and apart[around].max() == 0
+    assert np.abs(plain - picture).max(-1)[around].max() > 30  # where hair is, the skull moves the picture
+
+
+def test_hair_goes_with_the_skull_and_the_distance_stays():
+    source = FaceGeometry.of_source(face(0), SIDE)
+    moved = source.moved_to(face(0) + [6, 0, 0])
+    shift = (moved.vertices - source.vertices)[mesh.N_LANDMARKS :, 0]
+    ring, still = shift[: len(mesh.OVAL)], shift[len(mesh.OVAL) :]
+    assert ring.max() == pytest.approx(6, abs=0.01) and np.all(still == 0)
+    assert 0 < ring.min() < 3  # the neck takes little part
