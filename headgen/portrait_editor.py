@@ -1,12 +1,11 @@
 """Edit a portrait: one photograph, and nine numbers that say how its head, eyes and mouth shall be.
 
-    photograph -> track the face -> for each set of values: move the irises -> encode -> displace the mean
-    face, retarget it to this one -> draw the crop -> place it
+    photograph -> track the face -> encode -> for each set of values: displace the mean face, retarget it to
+    this one, let it look elsewhere -> draw the crop -> place it
 
 Our design: a slider asks for the same thing that a driving video asks for, so the values become a driver: the
 mean face with its brows, lids, lips and jaw displaced. What is learnt about carrying motion over to a face
-(how far a mouth may open, how lids close) then holds for sliders too. Only irises are moved in the photograph
-itself, see `headgen.faces.irises`.
+(how far a mouth may open, how lids close) then holds for sliders too.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from headgen.errors import InputError
 from headgen.faces import mesh
 from headgen.faces.calibrate import brow_fields
 from headgen.faces.framing import Carry, Framing
-from headgen.faces.irises import Irises
+from headgen.faces.irises import looking
 from headgen.faces.motion import head_rotation
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.retarget import Retargeter, region_weights
@@ -206,11 +205,10 @@ class OpenPortrait:
         self.portrait = portrait
         self._engine = SmallEngine(network, where, resolve_dtype(precision, where))
         self._framing = Framing(portrait.landmarks, portrait.image.shape)
-        self._irises = Irises(portrait.image, portrait.landmarks)
+        self._engine.prepare([portrait.image], [portrait.landmarks])
         pose = mesh.fit_pose(portrait.landmarks)
         unit = float(np.linalg.norm(pose.frontal[33] - pose.frontal[263]))
         self._gap = mesh.opening(pose.frontal, mesh.LIP_PAIRS[:3]) / unit
-        self._encoded: tuple[NDArray[np.uint8], NDArray[np.float64]] | None = None
 
     def render(self, edit: PortraitEdit) -> NDArray[np.uint8]:
         """The portrait as the edit wants it.
@@ -221,26 +219,20 @@ class OpenPortrait:
         photograph = self.portrait.image
         if edit.strength < _FINE:
             return photograph.copy()
-        near, _ = self._framing.part(self._target(edit, self.portrait.landmarks))
-        image, landmarks = self._irises.look(edit.gaze_x, edit.gaze_y, near)
-        # Irises at their new place are encoded, or the network would draw them where they were.
-        before = self._encoded
-        if before is None or not (np.array_equal(before[0], image) and np.array_equal(before[1], landmarks)):
-            self._engine.prepare([image], [landmarks])
-            self._encoded = image, landmarks
-        near, carry = self._framing.part(self._target(edit, landmarks))
+        near, carry = self._framing.part(self._target(edit))
+        near = looking(near, edit.gaze_x, edit.gaze_y)
         drawn = self._engine.place(self._engine.render([near])[0])
         self._shade_mouth(drawn, near)
         return self._settled(edit, drawn, carry)
 
-    def _target(self, edit: PortraitEdit, landmarks: NDArray) -> NDArray[np.float64]:
-        """Where the landmarks (478, 3) of the photograph shall go."""
+    def _target(self, edit: PortraitEdit) -> NDArray[np.float64]:
+        """Where the landmarks (478, 3) of the photograph shall go, gaze apart."""
         rest = mesh.mean_face().astype(np.float64)
         still = mesh.Pose(np.eye(3), 1.0, np.zeros(3), rest)
         turn = head_rotation(np.array([edit.yaw, edit.pitch, edit.roll]))
         face = displaced(edit, self._gap)
         driver = mesh.Pose(turn, 1.0, np.zeros(3), face).project(face)
-        return Retargeter(landmarks, still.project(rest), at_rest=True)(driver)
+        return Retargeter(self.portrait.landmarks, still.project(rest), at_rest=True)(driver)
 
     def _shade_mouth(self, drawn: NDArray[np.uint8], points: NDArray) -> None:
         """Darkens the inside of a mouth that was shut in the photograph, in place.

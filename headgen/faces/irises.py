@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headgen.faces import mesh
 
-__all__ = ["EYEBALL", "Irises"]
+__all__ = ["EYEBALL", "Irises", "looking"]
 
 EYEBALL = 0.133
 """Distance of the iris from the centre of the eyeball, in outer-eye distances: 12 of 90 mm."""
@@ -89,46 +89,33 @@ class Irises:
 
     def __init__(self, image: NDArray[np.uint8], landmarks: NDArray) -> None:
         self.image, self.landmarks = image, np.asarray(landmarks, np.float64)
-        self._pose = mesh.fit_pose(self.landmarks)
-        self._unit = self._pose.scale * float(
-            np.linalg.norm(self._pose.frontal[33] - self._pose.frontal[263])
-        )
-        self._eyes = [eye for parts in mesh.EYES if (eye := self._eye(*parts)) is not None]
+        self._eyes = {k: eye for k, parts in enumerate(mesh.EYES) if (eye := self._eye(*parts)) is not None}
 
     @property
-    def count(self) -> int:
-        """Eyes that are open and lie inside the picture."""
-        return len(self._eyes)
+    def which(self) -> tuple[int, ...]:
+        """Places in `mesh.EYES` of the eyes that are open and lie inside the picture."""
+        return tuple(self._eyes)
 
-    def look(
-        self, right: float, up: float, target: NDArray | None = None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The photograph with eyes that look elsewhere.
+    def draw(self, image: NDArray[np.uint8], shifts: NDArray, target: NDArray | None = None) -> None:
+        """Moves the irises in a copy of the photograph, in place.
 
         Args:
-            right: degrees that both eyes turn towards the right side of the picture.
-            up: degrees that they turn up.
-            target: (478, 3) landmarks that the picture will be warped to. Irises are drawn so that they are
-                round after that.
-
-        Returns:
-            The picture (H, W, 3), and its landmarks (478, 3).
+            image: (H, W, 3) uint8.
+            shifts: (2, 2) x and y in pixels for each of `mesh.EYES`.
+            target: (478, 3) landmarks that the picture will be warped to, in pixels of any size. Irises are
+                drawn so that they are round after that.
         """
-        turn = EYEBALL * self._unit * np.sin(np.deg2rad([right, up]))
-        # The eyes look in the head's own frame, whatever way the head is turned.
-        shift = (np.array([turn[0], turn[1], 0.0]) @ self._pose.rotation.T) * [1, -1, -1]
-        landmarks, image = self.landmarks.copy(), self.image.copy()
-        for eye in self._eyes:
-            landmarks[list(eye.iris)] += shift
-        for eye in self._eyes:
+        landmarks = self.landmarks.copy()
+        for k, eye in self._eyes.items():
+            landmarks[list(eye.iris), :2] += shifts[k]
+        for k, eye in self._eyes.items():
             squeeze = (1.0, 1.0) if target is None else _squeeze(landmarks, target, eye)
-            if squeeze == (1.0, 1.0) and not shift.any():
+            if squeeze == (1.0, 1.0) and not shifts[k].any():
                 continue
-            change = eye.drawn(shift[:2], squeeze) - eye.still
+            change = eye.drawn(shifts[k], squeeze) - eye.still
             x, y = eye.corner
             part = image[y : y + len(change), x : x + change.shape[1]]
             part[:] = np.clip(part + eye.inside * change + 0.5, 0, 255).astype(np.uint8)
-        return image, landmarks
 
     def _eye(
         self, contour: tuple[int, ...], iris: tuple[int, ...], pairs: tuple[tuple[int, int], ...]
@@ -160,6 +147,26 @@ class Irises:
         return _Eye(
             contour, iris, (int(x0), int(y0)), centre, radius, along, soft[..., None], white, disc, places
         )
+
+
+def looking(landmarks: NDArray, right: float, up: float) -> NDArray[np.float64]:
+    """Landmarks of a face that looks elsewhere.
+
+    Args:
+        landmarks: (478, 3) in pixels.
+        right: degrees that both eyes turn towards the right side of the picture.
+        up: degrees that they turn up.
+
+    Returns:
+        (478, 3), of which the irises have moved.
+    """
+    out = np.array(landmarks, np.float64)
+    pose = mesh.fit_pose(out)
+    unit = pose.scale * float(np.linalg.norm(pose.frontal[33] - pose.frontal[263]))
+    turn = EYEBALL * unit * np.sin(np.deg2rad([right, up]))
+    # The eyes look in the head's own frame, whatever way the head is turned.
+    out[[*mesh.IRIS_RIGHT, *mesh.IRIS_LEFT]] += np.array([*turn, 0.0]) @ pose.rotation.T * [1, -1, -1]
+    return out
 
 
 def _fade(apart: NDArray) -> NDArray[np.float32]:

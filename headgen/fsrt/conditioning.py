@@ -11,6 +11,7 @@ Shapes: G grid size, P = 8 map channels, V = 478 + 72 vertices.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -226,15 +227,24 @@ class Drawing:
         return out
 
 
-def prior_flow(source: FaceGeometry, drawing: Drawing) -> NDArray[np.float32]:
+def prior_flow(
+    source: FaceGeometry, drawing: Drawing, instead: Mapping[int, NDArray] | None = None
+) -> NDArray[np.float32]:
     """Displacement (2, G, G) from each target pixel to its place in the source, in crop units ([-1, 1]).
 
     The mesh says where a pixel of the skin comes from.  Between the lips it says nothing: teeth are not
     stretched by a mouth that opens, they stand still in the skull, so what lies there follows the head alone.
+
+    Args:
+        source: the face that is moved.
+        drawing: the target.
+        instead: vertices that count as moved to other places, x and y in pixels of the source's size.
     """
     grid = drawing.which.shape[0]
     target = (drawing.points + 0.5) * (2.0 / grid) - 1
     shift = to_unit(source.vertices[:, :2], source.size) - target
+    for vertex, place in (instead or {}).items():
+        shift[vertex] = to_unit(source.vertices[vertex, :2], source.size) - to_unit(place, source.size)
     flow = drawing.mix(shift)
     lips = list(mesh.LIPS_INNER)
     shift[lips] = to_unit(source.pose.project(drawing.frontal[lips])[:, :2], source.size) - target[lips]

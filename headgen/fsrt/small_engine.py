@@ -17,6 +17,7 @@ from torch import Tensor
 from headgen.faces import mesh
 from headgen.faces.crop import Crop, portrait_crop
 from headgen.fsrt import conditioning
+from headgen.fsrt.gaze import Gaze
 from headgen.fsrt.lids import LashLines
 from headgen.fsrt.small import CENTRE, FSRTSmall, SourceState
 
@@ -86,8 +87,10 @@ class SmallEngine:
         self._photograph = cv2.resize(
             photograph, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LANCZOS4
         )
-        fine = (crops[0].to_crop(self.landmarks, side)[:, :2] + 0.5) * _FINER - 0.5
+        fine = crops[0].to_crop(self.landmarks, side).astype(np.float64) * _FINER
+        fine[:, :2] += (_FINER - 1) / 2
         self._lashes = LashLines(self._photograph, fine)
+        self._gaze = Gaze(self._photograph, fine, self._geometry)
         top, left, side_64 = (4 * v for v in CENTRE)
         self._decoded = np.s_[top : top + side_64, left : left + side_64]
         self._inner = conditioning.border_window(NETWORK_SIZE, margin=0.22)[self._decoded]
@@ -97,15 +100,13 @@ class SmallEngine:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def _condition(self, targets: Sequence[NDArray]) -> tuple[Tensor, Tensor, Tensor]:
+    def _condition(self, faces: Sequence[conditioning.FaceGeometry]) -> tuple[Tensor, Tensor, Tensor]:
         maps, priors, scalars = [], [], []
-        for target in targets:
-            points = self.crop.to_crop(target, NETWORK_SIZE).astype(np.float64)
-            geometry = self._geometry.moved_to(points)
-            drawing = geometry.draw()
+        for face in faces:
+            drawing = face.draw()
             maps.append(drawing.maps())
-            priors.append(conditioning.prior_flow(self._geometry, drawing))
-            now = conditioning.scalars(points, geometry.pose)
+            priors.append(conditioning.prior_flow(self._geometry, drawing, self._gaze.still(face)))
+            now = conditioning.scalars(face.vertices[: mesh.N_LANDMARKS], face.pose)
             scalars.append(np.concatenate([self._scalars, now, now - self._scalars]))
         return tuple(torch.from_numpy(np.stack(x)).to(self.device) for x in (maps, priors, scalars))  # type: ignore[return-value]
 
@@ -118,7 +119,11 @@ class SmallEngine:
         Returns:
             Crops (side, side, 3) uint8 for `place`.
         """
-        maps, prior, scalars = self._condition(targets)
+        faces = [
+            self._geometry.moved_to(self.crop.to_crop(target, NETWORK_SIZE).astype(np.float64))
+            for target in targets
+        ]
+        maps, prior, scalars = self._condition(faces)
         with torch.inference_mode(), self._precision():
             out = self.model(
                 self._state, maps.contiguous(memory_format=torch.channels_last), prior, scalars, self._window
@@ -133,14 +138,22 @@ class SmallEngine:
         shares = (1 - out.mask.float())[:, 0].numpy(force=True)
         colours = out.colour.float().permute(0, 2, 3, 1).numpy(force=True)
         points = [self.crop.to_crop(target, self.side) for target in targets]
-        return [self._compose(*one) for one in zip(flows, shares, colours, points, strict=True)]
+        return [self._compose(*one) for one in zip(faces, flows, shares, colours, points, strict=True)]
 
-    def _compose(self, flow: NDArray, share: NDArray, colour: NDArray, points: NDArray) -> NDArray[np.uint8]:
+    def _compose(
+        self,
+        face: conditioning.FaceGeometry,
+        flow: NDArray,
+        share: NDArray,
+        colour: NDArray,
+        points: NDArray,
+    ) -> NDArray[np.uint8]:
         """Moves the photograph at its own resolution and lays the drawn colours over it."""
         n = self.side
         shift = cv2.resize(flow, (n, n), interpolation=cv2.INTER_LINEAR)
         places = self._places + shift * np.float32(n * _FINER / 2)
-        moved = cv2.remap(self._photograph, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        photograph = self._gaze.turned(face)
+        moved = cv2.remap(photograph, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         self._lashes.draw(moved, places, points)
         # A trace of drawing lies everywhere; where it is only a trace, the photograph stays as it is.
         # Towards the crop's border nothing is drawn: the pasted square would show.
@@ -156,6 +169,7 @@ class SmallEngine:
         colours, drawn = (
             cv2.resize(v, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) for v in (colours, share[inner])
         )
+        drawn *= 1 - self._gaze.between_lids(points, (x0, y0), drawn.shape)
         moved[y0:y1, x0:x1] = cv2.blendLinear(colours, moved[y0:y1, x0:x1], drawn, 1 - drawn)
         return moved
 

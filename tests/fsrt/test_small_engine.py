@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from headgen.faces import mesh
+from headgen.faces.irises import looking
 from headgen.fsrt.conditioning import FaceGeometry
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
@@ -69,3 +70,48 @@ def test_hair_goes_with_the_skull_and_the_distance_stays():
     ring, still = shift[: len(mesh.OVAL)], shift[len(mesh.OVAL) :]
     assert ring.max() == pytest.approx(6, abs=0.01) and np.all(still == 0)
     assert 0 < ring.min() < 3  # the neck takes little part
+
+
+def with_eyes(picture, points):
+    """White eyeballs with black irises, painted over the picture."""
+    out = picture // 8 + 150
+    for contour, iris, _ in mesh.EYES:
+        inside = cv2.fillPoly(
+            np.zeros(out.shape[:2], np.uint8), [points[list(contour), :2].round().astype(np.int32)], 1
+        )
+        ball = np.full_like(out, 250)
+        middle = tuple(points[iris[0], :2].round().astype(int).tolist())
+        radius = float(np.linalg.norm(points[list(iris[1:]), :2] - points[iris[0], :2], axis=1).mean())
+        cv2.circle(ball, middle, round(radius), (0, 0, 0), -1)
+        out[inside > 0] = ball[inside > 0]
+    return out
+
+
+def middles(image, points):
+    """(2, 2) of what is dark in each eye."""
+    found = []
+    for contour, _, _ in mesh.EYES:
+        inside = cv2.fillPoly(
+            np.zeros(image.shape[:2], np.uint8), [points[list(contour), :2].round().astype(np.int32)], 1
+        )
+        weight = inside * np.clip(120 - image.mean(-1), 0, None)
+        rows, columns = np.indices(weight.shape)
+        found.append([(columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("turned", [0, 10])
+def test_eyes_look_where_the_driver_looks_and_nothing_is_drawn_between_the_lids(model, picture, turned):
+    painter = copy.deepcopy(model)
+    torch.nn.init.constant_(painter.head.bias, -20.0)  # all is drawn, in black
+    source, target = face(0, 70.0), face(turned, 70.0)
+    engine = SmallEngine(painter)
+    image = with_eyes(picture, source)
+    engine.prepare([image], [source])
+    looked = [
+        middles(engine.place(engine.render([looking(target, right, 0)])[0]), target) for right in (-25, 0, 25)
+    ]
+    told = (looking(target, 25, 0) - target)[[468, 473], 0]
+    for before, after in zip(looked[:-1], looked[1:], strict=True):
+        assert np.allclose((after - before)[:, 0], told, rtol=0.35)
+    assert np.abs(looked[1] - target[[468, 473], :2]).max() < 3

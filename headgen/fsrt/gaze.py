@@ -1,0 +1,88 @@
+"""Where the eyes of a reenacted photograph look.
+
+A network that draws a whole face follows an iris less than half of the way, and a mesh that holds an eye by
+its lids smears it.  Our design: the photograph's own eyes are taken apart into the white and the iris
+(`headgen.faces.irises`), and the iris is put in its new place in the photograph, before lids and head move.
+Between the lids the picture is that photograph's; nothing is drawn there.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headgen.faces import mesh
+from headgen.faces.irises import Irises
+from headgen.fsrt.conditioning import FaceGeometry
+
+_SOFT = 0.03  # of an eye's width: how soft the border of what lies between the lids is
+
+
+class Gaze:
+    """Turns the eyes of one photograph.
+
+    Args:
+        photograph: (H, W, 3) uint8 RGB.
+        landmarks: (478, 3) in its pixels.
+        geometry: of the same face, of any size.
+    """
+
+    def __init__(self, photograph: NDArray[np.uint8], landmarks: NDArray, geometry: FaceGeometry) -> None:
+        self._photograph, self._source = photograph, geometry
+        self._irises = Irises(photograph, landmarks)
+        self._rest = _gaze(geometry.pose.frontal)
+        self._unit = len(photograph) / geometry.size
+
+    def still(self, face: FaceGeometry) -> dict[int, NDArray[np.float64]]:
+        """Where irises of a moved face would be had its eyes not turned: vertex to x and y in its pixels."""
+        frontal = face.pose.frontal
+        out = {}
+        for k in self._irises.which:
+            contour, iris, _ = mesh.EYES[k]
+            point = frontal[iris[0]].copy()
+            point[:2] = _middle(frontal, contour) + self._rest[k] * _width(frontal, contour)
+            out[iris[0]] = face.pose.project(point[None])[0, :2]
+        return out
+
+    def turned(self, face: FaceGeometry) -> NDArray[np.uint8]:
+        """The photograph with its irises where a moved face has them; round once it is moved there."""
+        source = self._source.pose
+        widths = [_width(source.frontal, contour) for contour, _, _ in mesh.EYES]
+        change = (_gaze(face.pose.frontal) - self._rest) * np.array(widths)[:, None]
+        # The eyes turn in the head's own frame.
+        seen = np.column_stack([change, np.zeros(len(change))]) @ source.rotation.T * source.scale
+        image = self._photograph.copy()
+        self._irises.draw(image, seen[:, :2] * [1, -1] * self._unit, face.vertices[: mesh.N_LANDMARKS])
+        return image
+
+    def between_lids(
+        self, points: NDArray, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """(h, w) from 0, elsewhere, to 1, between the lids of eyes that turn.
+
+        Args:
+            points: (478, 2) or more columns, landmarks in pixels.
+            corner: x and y of the part of the picture that is wanted.
+            shape: its height and width.
+        """
+        mask = np.zeros(shape, np.uint8)
+        width = 1.0
+        for k in self._irises.which:
+            outline = points[list(mesh.EYES[k][0]), :2]
+            width = float(np.linalg.norm(outline[0] - outline[8]))
+            cv2.fillPoly(mask, [np.round((outline - corner) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return cv2.GaussianBlur(mask, (0, 0), max(_SOFT * width, 0.5)).astype(np.float32) / 255
+
+
+def _middle(frontal: NDArray, contour: tuple[int, ...]) -> NDArray[np.float64]:
+    return (frontal[contour[0], :2] + frontal[contour[8], :2]) / 2
+
+
+def _width(frontal: NDArray, contour: tuple[int, ...]) -> float:
+    return float(np.linalg.norm(frontal[contour[0], :2] - frontal[contour[8], :2]))
+
+
+def _gaze(frontal: NDArray) -> NDArray[np.float64]:
+    """(2, 2) x and y of each iris of a frontal face, from the middle of its eye and in the eye's widths."""
+    return np.stack([(frontal[i[0], :2] - _middle(frontal, c)) / _width(frontal, c) for c, i, _ in mesh.EYES])
