@@ -25,6 +25,7 @@ from headgen.evaluation.face_trace import (
     FaceTrace,
     expression_error,
     followed_motion,
+    gaze_gain,
     pose_error,
     restlessness,
 )
@@ -307,6 +308,7 @@ class _Run:
         driver = self._driver
         figures = {
             **followed_motion(driver.trace, trace),
+            "gain_gaze": gaze_gain(driver.trace, trace),
             "pose_error": pose_error(driver.trace, trace, relative=not self.truth),
             "expression_error": expression_error(driver.trace, trace, relative=not self.truth),
             "jitter": restlessness(driver.trace, trace),

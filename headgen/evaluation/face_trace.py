@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headgen.evaluation.face_motion import SKIN, TRACKING_NOISE, bend, channel_figures, relative_channels
+from headgen.evaluation.face_motion import (
+    LEAST_FRAMES,
+    SKIN,
+    TRACKING_NOISE,
+    bend,
+    channel_figures,
+    relative_channels,
+)
 from headgen.faces.mesh import eye_distance, fit_pose
 from headgen.faces.motion import MOTION_NAMES, motion_of_pose
 
@@ -16,6 +23,7 @@ __all__ = [
     "FaceTrace",
     "expression_error",
     "followed_motion",
+    "gaze_gain",
     "pose_error",
     "restlessness",
     "seam_jump",
@@ -25,6 +33,11 @@ SEAM_REACH = 1
 """Frames around a join in which its jump may lie."""
 LEAST_STEP = 0.004
 """Outer-eye distances a frame that count as a step at least: under it, tracking noise would be compared."""
+
+LEAST_GAZE = 0.03
+"""Half eye widths, standard deviation: under it a driver's eyes do not turn, they tremble."""
+OPEN_EYE = 0.12
+"""Lid gap over eye width from which an iris is seen."""
 
 
 class FaceTrace:
@@ -141,6 +154,24 @@ def expression_error(truth: FaceTrace, output: FaceTrace, relative: bool = False
     numbers are on another scale.
     """
     return _difference(truth, output, slice(3, None), relative)
+
+
+def gaze_gain(driving: FaceTrace, output: FaceTrace) -> float | None:
+    """How far the eyes turn sideways, over the driver's: the slope of ``gaze_x``; 1 is best, 0 a fixed stare.
+
+    Our design: reenactment is seldom judged by gaze, although people look at the eyes first. Only frames in
+    which the driver's eyes are open count.
+
+    Returns:
+        None if no frames show both faces, or the driver's eyes hardly turn.
+    """
+    names = [MOTION_NAMES.index(name) for name in ("eye_left", "eye_right", "gaze_x")]
+    own, found = (trace.coefficients[_both(driving, output)][:, names] for trace in (driving, output))
+    open_ = own[:, :2].min(1) > OPEN_EYE if len(own) else np.zeros(0, bool)
+    if open_.sum() < LEAST_FRAMES or own[open_, 2].std() < LEAST_GAZE:
+        return None
+    wanted = own[open_, 2] - own[open_, 2].mean()
+    return float((wanted * found[open_, 2]).mean() / (wanted**2).mean())
 
 
 def _difference(truth: FaceTrace, output: FaceTrace, columns: slice, relative: bool) -> float | None:

@@ -111,6 +111,9 @@ REENACT_METRICS: dict[str, Metric] = {
         "one", "ratio", "how far the head turns, over the driver's", "face_motion:channel_figures",
         cheats=_DRIVER,
     ),
+    "gain_gaze": Metric(
+        "one", "ratio", "how far the eyes turn, over the driver's", "face_trace:gaze_gain", cheats=_DRIVER
+    ),
     "pose_error": Metric(
         "lower", "degrees", "yaw, pitch and roll, against the driver's", "face_trace:pose_error",
         cheats=_DRIVER,

@@ -14,13 +14,15 @@ from headgen.evaluation.face_trace import (
     FaceTrace,
     expression_error,
     followed_motion,
+    gaze_gain,
     pose_error,
     restlessness,
     seam_jump,
 )
 from headgen.evaluation.lip_sync import RATE, lip_sync, loudness
 from headgen.evaluation.temporal_metrics import TemporalMeter
-from headgen.faces.mesh import LIP_PAIRS, Pose, mean_face
+from headgen.faces.irises import looking
+from headgen.faces.mesh import EYES, LIP_PAIRS, Pose, mean_face
 from headgen.faces.motion import head_rotation
 
 UNIT = 60.0
@@ -78,6 +80,24 @@ def test_errors_of_pose_and_expression_are_known(agrees):
     agrees("expression error", "0 for a head that only turns", expression_error(still, turned), 0, 1e-6)
     errors = [expression_error(still, traced([head(mouth=m)] * 6)) for m in (0.02, 0.05, 0.1)]
     assert errors == sorted(errors) and errors[0] > 0
+
+
+def test_gaze_is_compared_while_eyes_are_open(agrees):
+    turns = 20 * np.sin(np.arange(40) / 4)
+    driver, half = (traced([looking(head(), g * t, 0) for t in turns]) for g in (1.0, 0.5))
+    sines = [np.sin(np.deg2rad(g * turns)) for g in (1.0, 0.5)]
+    slope = float((sines[0] * sines[1]).mean() / (sines[0] ** 2).mean())
+    agrees("gain of gaze", "eyes turned half as far", gaze_gain(driver, half), slope, 0.01)
+    assert gaze_gain(driver, driver) == pytest.approx(1)
+    assert gaze_gain(driver, traced([head()] * 40)) == pytest.approx(0, abs=1e-9)
+    assert gaze_gain(traced([head()] * 40), driver) is None  # a driver whose eyes rest tells nothing
+    blinking = [looking(head(), t, 0) for t in turns]
+    for k in (5, 6, 7):
+        blinking[k][[468, *range(469, 478)]] += 9  # where irises are behind shut lids, the tracker guesses
+        for contour, _, _ in EYES:
+            blinking[k][list(contour), 1] = blinking[k][list(contour), 1].mean()
+    assert gaze_gain(traced(blinking), driver) == pytest.approx(1, abs=0.02)
+    assert gaze_gain(traced([None] * 40), driver) is None
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.3, 1.0])
