@@ -30,9 +30,7 @@ def bench(
 ) -> dict[str, Any]:
     """Moves every slider through its range and times each position, from the value to the file of a picture.
 
-    Our design: a slider that moves the irises or the lids has the photograph encoded again, others need not;
-    both kinds are reported apart. The processor's own time is reported as well, since a busy machine makes
-    every clock slow.
+    Our design: the processor's own time is reported as well, since a busy machine makes every clock slow.
 
     Args:
         portrait: photograph of a person.

@@ -3,7 +3,8 @@
 A network that draws a whole face follows an iris less than half of the way, and a mesh that holds an eye by
 its lids smears it.  Our design: the photograph's own eyes are taken apart into the white and the iris
 (`headgen.faces.irises`), and the iris is put in its new place in the photograph, before lids and head move.
-Between the lids the picture is that photograph's; nothing is drawn there.
+Where an eye has turned, the picture between its lids is that photograph's, and nothing is drawn there.  An
+eye that shuts, or opens far beyond the photograph's, is the network's: it knows lids better.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from headgen.faces.irises import Irises
 from headgen.fsrt.conditioning import FaceGeometry
 
 _SOFT = 0.03  # of an eye's width: how soft the border of what lies between the lids is
+_TURNS, _TURNED = 0.15, 0.45  # iris radii by which an eye has begun to turn, and has turned
+_SHUTS, _OPEN = (
+    0.6,
+    0.9,
+)  # openings, in the photograph's, from which an eye is the network's, and from which not
+_WIDER, _WIDE = 1.2, 1.5  # the same for eyes that open
 
 
 class Gaze:
@@ -56,23 +63,45 @@ class Gaze:
         self._irises.draw(image, seen[:, :2] * [1, -1] * self._unit, face.vertices[: mesh.N_LANDMARKS])
         return image
 
+    def shares(self, face: FaceGeometry) -> dict[int, float]:
+        """How much of what lies between the lids of a moved face is the photograph's: 0 to 1 by eye."""
+        source, out = self._source, {}
+        turned = np.linalg.norm(_gaze(face.pose.frontal) - self._rest, axis=1)
+        for k in self._irises.which:
+            contour, iris, pairs = mesh.EYES[k]
+            rim = source.pose.frontal[list(iris[1:]), :2] - source.pose.frontal[iris[0], :2]
+            radius = float(np.linalg.norm(rim, axis=1).mean()) / _width(source.pose.frontal, contour)
+            now, own = (
+                mesh.opening(f.frontal, pairs) / _width(f.frontal, contour) for f in (face.pose, source.pose)
+            )
+            lids = _step(now / own, _SHUTS, _OPEN) * (1 - _step(now / own, _WIDER, _WIDE))
+            out[k] = lids * _step(float(turned[k]) / radius, _TURNS, _TURNED)
+        return out
+
     def between_lids(
-        self, points: NDArray, corner: tuple[int, int], shape: tuple[int, int]
+        self, face: FaceGeometry, points: NDArray, corner: tuple[int, int], shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
-        """(h, w) from 0, elsewhere, to 1, between the lids of eyes that turn.
+        """How much of a picture is the photograph's, see `shares`: (h, w), 0 but between lids.
 
         Args:
-            points: (478, 2) or more columns, landmarks in pixels.
+            face: the moved face.
+            points: (478, 2) or more columns, its landmarks in pixels of the picture.
             corner: x and y of the part of the picture that is wanted.
             shape: its height and width.
         """
-        mask = np.zeros(shape, np.uint8)
-        width = 1.0
-        for k in self._irises.which:
+        mask, width = np.zeros(shape[:2], np.uint8), 1.0
+        for k, share in self.shares(face).items():
             outline = points[list(mesh.EYES[k][0]), :2]
             width = float(np.linalg.norm(outline[0] - outline[8]))
-            cv2.fillPoly(mask, [np.round((outline - corner) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+            line = np.round((outline - corner) * 16).astype(np.int32)
+            cv2.fillPoly(mask, [line], round(255 * share), cv2.LINE_AA, 4)
         return cv2.GaussianBlur(mask, (0, 0), max(_SOFT * width, 0.5)).astype(np.float32) / 255
+
+
+def _step(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
 
 
 def _middle(frontal: NDArray, contour: tuple[int, ...]) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ class SmallEngine:
         colours, drawn = (
             cv2.resize(v, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) for v in (colours, share[inner])
         )
-        drawn *= 1 - self._gaze.between_lids(points, (x0, y0), drawn.shape)
+        drawn *= 1 - self._gaze.between_lids(face, points, (x0, y0), drawn.shape)
         moved[y0:y1, x0:x1] = cv2.blendLinear(colours, moved[y0:y1, x0:x1], drawn, 1 - drawn)
         return moved
 
