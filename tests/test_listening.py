@@ -86,7 +86,8 @@ def test_other_listeners_to_the_same_speaker_change_nothing_else(made, tmp_path)
     assert len({take.facts["seed"] for take in more.takes}) == 3
     numbers = {e["number"] for e in more.facts["events"] if e["who"] == "speaker"}
     for take in more.takes:
-        assert take.latents.shape == more.latents.shape and 0.1 < take.latents.std() < 3
+        assert take.latents.shape == more.latents.shape and np.isfinite(take.latents).all()
+        assert take.latents.std() > 0.1  # how large is not known: the codec here knows two listeners only
         assert not np.array_equal(take.latents, more.latents)
         assert {e["who"] for e in take.facts["events"]} <= {"listener"}
         assert {e["cause"] for e in take.facts["events"]} - {None} <= numbers
