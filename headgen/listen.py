@@ -17,7 +17,6 @@ from headgen import hub
 from headgen.errors import InputError, check_choices
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
-from headgen.listener.edit import same_latents
 from headgen.listener.engine import (
     CHUNK,
     OVERLAP,
@@ -30,7 +29,7 @@ from headgen.listener.engine import (
     TransitionKind,
 )
 from headgen.listener.gen import Guidance
-from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec
+from headgen.listener.latents import FRAMES_PER_LATENT, WarpCodec, same_latents
 from headgen.listener.live import DELAY
 from headgen.listener.speaker import speaker_info, speaker_track
 from headgen.listener.timeline import Observed, timeline

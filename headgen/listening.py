@@ -238,8 +238,8 @@ class ClipMaker:
         moved, acts = listen(talk.speech, talk.speaker, seed, talk.fps, attitude, intensity, asks)
         speaker = talk.of("speaker")
         events = all_events(speaker, acts, talk.duration)
-        numbers = iter(event.number for event in speaker)
-        number = {event.number: next(numbers) for event in events if event.who == "speaker"}
+        told = [event.number for event in events if event.who == "speaker"]
+        number = dict(zip(told, (event.number for event in speaker), strict=True))
         own = [
             replace(event, cause=None if event.cause is None else number[event.cause])
             for event in events

@@ -19,10 +19,7 @@ from headgen.fsrt.conditioning import FaceGeometry
 
 _SOFT = 0.03  # of an eye's width: how soft the border of what lies between the lids is
 _TURNS, _TURNED = 0.15, 0.45  # iris radii by which an eye has begun to turn, and has turned
-_SHUTS, _OPEN = (
-    0.6,
-    0.9,
-)  # openings, in the photograph's, from which an eye is the network's, and from which not
+_SHUTS, _OPEN = 0.6, 0.9  # openings, over the photograph's, at which an eye is the network's, and no longer
 _WIDER, _WIDE = 1.2, 1.5  # the same for eyes that open
 
 
@@ -36,9 +33,14 @@ class Gaze:
     """
 
     def __init__(self, photograph: NDArray[np.uint8], landmarks: NDArray, geometry: FaceGeometry) -> None:
-        self._photograph, self._source = photograph, geometry
+        self._photograph, self._source = photograph, geometry.pose
         self._irises = Irises(photograph, landmarks)
-        self._rest = _gaze(geometry.pose.frontal)
+        frontal = geometry.pose.frontal
+        self._rest = _gaze(frontal)
+        self._widths = np.array([_width(frontal, contour) for contour, _, _ in mesh.EYES])
+        self._opening = [_opening(frontal, k) for k in range(len(mesh.EYES))]
+        rims = [np.linalg.norm(frontal[list(i[1:]), :2] - frontal[i[0], :2], axis=1) for _, i, _ in mesh.EYES]
+        self._radii = [float(rim.mean()) / width for rim, width in zip(rims, self._widths, strict=True)]
         self._unit = len(photograph) / geometry.size
 
     def still(self, face: FaceGeometry) -> dict[int, NDArray[np.float64]]:
@@ -54,28 +56,21 @@ class Gaze:
 
     def turned(self, face: FaceGeometry) -> NDArray[np.uint8]:
         """The photograph with its irises where a moved face has them; round once it is moved there."""
-        source = self._source.pose
-        widths = [_width(source.frontal, contour) for contour, _, _ in mesh.EYES]
-        change = (_gaze(face.pose.frontal) - self._rest) * np.array(widths)[:, None]
+        change = (_gaze(face.pose.frontal) - self._rest) * self._widths[:, None]
         # The eyes turn in the head's own frame.
-        seen = np.column_stack([change, np.zeros(len(change))]) @ source.rotation.T * source.scale
+        seen = np.column_stack([change, np.zeros(len(change))]) @ self._source.rotation.T * self._source.scale
         image = self._photograph.copy()
         self._irises.draw(image, seen[:, :2] * [1, -1] * self._unit, face.vertices[: mesh.N_LANDMARKS])
         return image
 
     def shares(self, face: FaceGeometry) -> dict[int, float]:
         """How much of what lies between the lids of a moved face is the photograph's: 0 to 1 by eye."""
-        source, out = self._source, {}
         turned = np.linalg.norm(_gaze(face.pose.frontal) - self._rest, axis=1)
+        out = {}
         for k in self._irises.which:
-            contour, iris, pairs = mesh.EYES[k]
-            rim = source.pose.frontal[list(iris[1:]), :2] - source.pose.frontal[iris[0], :2]
-            radius = float(np.linalg.norm(rim, axis=1).mean()) / _width(source.pose.frontal, contour)
-            now, own = (
-                mesh.opening(f.frontal, pairs) / _width(f.frontal, contour) for f in (face.pose, source.pose)
-            )
-            lids = _step(now / own, _SHUTS, _OPEN) * (1 - _step(now / own, _WIDER, _WIDE))
-            out[k] = lids * _step(float(turned[k]) / radius, _TURNS, _TURNED)
+            opened = _opening(face.pose.frontal, k) / self._opening[k]
+            lids = _step(opened, _SHUTS, _OPEN) * (1 - _step(opened, _WIDER, _WIDE))
+            out[k] = lids * _step(float(turned[k]) / self._radii[k], _TURNS, _TURNED)
         return out
 
     def between_lids(
@@ -110,6 +105,12 @@ def _middle(frontal: NDArray, contour: tuple[int, ...]) -> NDArray[np.float64]:
 
 def _width(frontal: NDArray, contour: tuple[int, ...]) -> float:
     return float(np.linalg.norm(frontal[contour[0], :2] - frontal[contour[8], :2]))
+
+
+def _opening(frontal: NDArray, which: int) -> float:
+    """Lid gap over eye width of one of `mesh.EYES`."""
+    contour, _, pairs = mesh.EYES[which]
+    return mesh.opening(frontal, pairs) / _width(frontal, contour)
 
 
 def _gaze(frontal: NDArray) -> NDArray[np.float64]:

@@ -53,7 +53,6 @@ __all__ = [
     "bridge",
     "cross_fade",
     "ease",
-    "same_latents",
     "without_step",
 ]
 
@@ -272,11 +271,6 @@ class ListenerEditor(DiffusionPipeline):
             return [SpeakerTrack.unknown(wanted + after, config.audio_width, config.motion_width)] * batch
         known = [s[max(0, len(s) - after - wanted) : len(s) - after] for s in speakers]
         return [s.preceded(wanted - len(s)).extended(after) for s in known]
-
-
-def same_latents(one: WarpCodec, other: WarpCodec) -> bool:
-    """Whether two codecs' latents mean the same; half precision makes no difference."""
-    return torch.allclose(one.basis.float().cpu(), other.basis.float().cpu(), rtol=0.01, atol=1e-4)
 
 
 def given_takes(latents: Tensor, level: Tensor, inner: slice, takes: tuple[Tensor, Tensor] | None) -> Tensor:

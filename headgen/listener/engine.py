@@ -26,13 +26,14 @@ from headgen.faces.retarget import Retargeter
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 from headgen.listener.chain import LatentSegment
-from headgen.listener.edit import ListenerEditor, cross_fade, ease, same_latents
+from headgen.listener.edit import ListenerEditor, cross_fade, ease
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import (
     FaceMotion,
     WarpCodec,
     frames_of,
     latents_of,
+    same_latents,
     soften_joints,
 )
 from headgen.listener.track import FPS, SpeakerTrack

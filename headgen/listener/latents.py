@@ -41,6 +41,8 @@ POSE_UNITS = np.array([2.0, 2.0, 2.4, 0.16, 0.05, 0.01])
 """What counts as one in the head's latents: degrees, outer-eye distances, and log of size."""
 LARGEST_STEP = 0.5
 """Of a joint, in latents, that is taken out."""
+SAME_BASIS = 1e-3
+"""Of the largest number of a codec's bases: by how much two may be apart that have the same latents."""
 _OUTLINES: dict[str, tuple[int, ...]] = {
     "brow_right": mesh.BROW_RIGHT,
     "brow_left": mesh.BROW_LEFT,
@@ -269,3 +271,13 @@ class WarpCodec(ModelMixin, ConfigMixin):
             *(np.repeat(getattr(motion, f.name), self.frames_per_latent, 0) for f in fields(FaceMotion))
         )
         return self.encode(still)[0, :, : self.config.channels].clamp(-3, 3)
+
+
+def same_latents(one: WarpCodec, other: WarpCodec) -> bool:
+    """Whether two codecs' latents mean the same.
+
+    Half precision, in which weights are shipped, makes no difference, nor that each processor rounds the same
+    fit in its own way: bases may be apart by `SAME_BASIS`.
+    """
+    a, b = one.basis.float().cpu(), other.basis.float().cpu()
+    return a.shape == b.shape and bool((a - b).abs().max() <= SAME_BASIS * a.abs().max())

@@ -34,7 +34,7 @@ from headgen.evaluation.motion_metrics import ListenerClip, listener_report, mot
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition, SpeakerTokens
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places, same_latents
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.transformer import Context, ListenerTransformer
 from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
@@ -66,8 +66,6 @@ ASKED, ASKED_BESIDES = 0.5, 0.2
 and of what these were not asked for, how much is told nevertheless."""
 SOON = 0.32
 """Seconds before a listener's answer in which the speaker's tokens are to announce it."""
-SAME_BASIS = 1e-3
-"""Of the largest number of a codec's bases: by how much two may be apart that have the same latents."""
 WATCHED = tuple(
     f"{name}_{part}" for name in ("fd", "pfd", "rpcc_within", "var_within") for part in ("pose", "expression")
 )
@@ -375,9 +373,7 @@ class ListenerGenModule(L.LightningModule):
             InputError: there is none, or the model to start from has another one.
         """
         found = codec_of(folder)
-        apart = (found.basis - self.codec.basis.cpu()).abs().max() if self.hparams.init else torch.zeros(())
-        # Shipped weights hold half precision, and processors round a fit each in their own way.
-        if apart > SAME_BASIS * found.basis.abs().max():
+        if self.hparams.init and not same_latents(found, self.codec):
             raise InputError(
                 f"{self.hparams.init}: its latents are not those of {folder}; go on with the data set that "
                 "it was trained on, or start anew"

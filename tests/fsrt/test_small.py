@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tiny_fsrt_small import tiny_network
 
 from headgen.fsrt.small import CENTRE, FSRTSmall, warp
 
@@ -13,10 +14,7 @@ G = 128
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    net = FSRTSmall(
-        width=24, heads=2, encoder_layers=1, decoder_layers=1, eighth=8, quarter=8, half=8, full=4
-    )
+    net = tiny_network()
     for p in net.parameters():  # no head may be at its zero start
         torch.nn.init.normal_(p, std=0.05) if p.dim() > 1 else None
     return net.eval()

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_fsrt_small import tiny_network
 
 from headgen.faces import mesh
 from headgen.faces.irises import looking
 from headgen.fsrt.conditioning import FaceGeometry
-from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
 
 SIDE = 240
@@ -20,10 +20,7 @@ SIDE = 240
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    net = FSRTSmall(
-        width=24, heads=2, encoder_layers=1, decoder_layers=1, eighth=8, quarter=8, half=8, full=4
-    )
+    net = tiny_network()
     torch.nn.init.constant_(net.head.bias, 20.0)  # all is copied
     return net.eval()
 
@@ -72,13 +69,16 @@ def test_hair_goes_with_the_skull_and_the_distance_stays():
     assert 0 < ring.min() < 3  # the neck takes little part
 
 
+def within(outline):
+    """(SIDE, SIDE) 1 inside of an outline (N, 2)."""
+    return cv2.fillPoly(np.zeros((SIDE, SIDE), np.uint8), [outline.round().astype(np.int32)], 1)
+
+
 def with_eyes(picture, points):
     """White eyeballs with black irises, painted over the picture."""
     out = picture // 8 + 150
     for contour, iris, _ in mesh.EYES:
-        inside = cv2.fillPoly(
-            np.zeros(out.shape[:2], np.uint8), [points[list(contour), :2].round().astype(np.int32)], 1
-        )
+        inside = within(points[list(contour), :2])
         ball = np.full_like(out, 250)
         middle = tuple(points[iris[0], :2].round().astype(int).tolist())
         radius = float(np.linalg.norm(points[list(iris[1:]), :2] - points[iris[0], :2], axis=1).mean())
@@ -91,10 +91,7 @@ def middles(image, points):
     """(2, 2) of what is dark in each eye."""
     found = []
     for contour, _, _ in mesh.EYES:
-        inside = cv2.fillPoly(
-            np.zeros(image.shape[:2], np.uint8), [points[list(contour), :2].round().astype(np.int32)], 1
-        )
-        weight = inside * np.clip(120 - image.mean(-1), 0, None)
+        weight = within(points[list(contour), :2]) * np.clip(120 - image.mean(-1), 0, None)
         rows, columns = np.indices(weight.shape)
         found.append([(columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()])
     return np.array(found)

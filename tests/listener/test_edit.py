@@ -19,10 +19,16 @@ from headgen.listener.edit import (
     Preconditioning,
     bridge,
     ease,
-    same_latents,
 )
 from headgen.listener.engine import LatentEngine, load_editor
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, frames_of, latents_of, places
+from headgen.listener.latents import (
+    CHANNELS,
+    FRAMES_PER_LATENT,
+    frames_of,
+    latents_of,
+    places,
+    same_latents,
+)
 from headgen.listener.track import joined
 from headgen.listener.transformer import ListenerTransformer
 from headgen.scheduler import plan_segments
