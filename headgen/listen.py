@@ -34,7 +34,7 @@ from headgen.listener.live import DELAY
 from headgen.listener.speaker import speaker_info, speaker_track
 from headgen.listener.timeline import Observed, timeline
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import Wish
+from headgen.listener.wishes import Wish, with_chance
 from headgen.listener_request import (
     MOST_CHUNK,
     PAINTER,
@@ -215,8 +215,6 @@ def listen(
         "intensity": intensity, "text_scale": text_scale, "takes": takes, "face": face, "max_size": max_size,
         "precision": precision, "device": device,
     }  # fmt: skip
-    wishes = request.wishes
-    job = ListenJob(track, person, _identity(track, person, options, weights, wishes), wishes)
     store = None if cache is None else Cache(cache)
     codec = _codec(files.folder)
     with ExitStack() as stack:
@@ -233,6 +231,8 @@ def listen(
             started = time.perf_counter()
             own = seed if takes == 1 else derived_seed(seed, f"take {k + 1}")
             planned = plan(len(track), long, own)
+            wishes = with_chance(request.wishes, own)
+            job = ListenJob(track, person, _identity(track, person, options, weights, wishes), wishes)
             pictures = run(planned, observed, job, cache=store, progress=progress)
             write_video(path, pictures, speaker, info.has_audio, layout, model)
             notes = {

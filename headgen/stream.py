@@ -23,7 +23,7 @@ from headgen.listener.latents import FRAMES_PER_LATENT
 from headgen.listener.live import DELAY, LiveFigures, LiveFrame, listen_live
 from headgen.listener.speaker import Piece, file_pieces, speaker_info
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import Wish
+from headgen.listener.wishes import Wish, with_chance
 from headgen.listener_request import (
     LIVE_LISTENER,
     MOST_CHUNK,
@@ -88,7 +88,7 @@ def live_frames(
     """A portrait listens to what comes of a speaker; see `headgen.listener.live.listen_live`."""
     config = engine.pipeline.adapter.config
     nobody = SpeakerTrack.unknown(0, config.audio_width, config.motion_width)
-    engine.prepare(ListenJob(nobody, person, "", tuple(wishes)))
+    engine.prepare(ListenJob(nobody, person, "", with_chance(wishes, seed)))
     return listen_live(engine, pieces, partial(segment_seed, seed), delay=delay, ready=ready, clock=clock)
 
 

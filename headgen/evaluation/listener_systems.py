@@ -22,7 +22,7 @@ from headgen.listener.engine import LatentEngine, Long
 from headgen.listener.gen import Guidance, ListenerPipeline
 from headgen.listener.latents import FaceMotion, WarpCodec
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import Wish
+from headgen.listener.wishes import Wish, with_chance
 from headgen.listening import clip_names, read_clip
 from headgen.scheduler import Plan
 from headgen.scheduler.engine import Result
@@ -154,8 +154,9 @@ class Listeners:
             wishes: what the listener is asked to do.
         """
         engine = LatentEngine(self.pipeline, self.long, self.steps, guidance or Guidance())
-        engine.attend(track, self.tokens, wishes)
-        return latent_frames(engine, plan(len(track), self.long, derived_seed(self.seed, f"clip {name}")))
+        seed = derived_seed(self.seed, f"clip {name}")
+        engine.attend(track, self.tokens, with_chance(wishes, seed))
+        return latent_frames(engine, plan(len(track), self.long, seed))
 
     def motion(
         self,

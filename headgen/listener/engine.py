@@ -37,7 +37,7 @@ from headgen.listener.latents import (
     soften_joints,
 )
 from headgen.listener.track import FPS, SpeakerTrack
-from headgen.listener.wishes import TextTokens, Wish, text_tokens
+from headgen.listener.wishes import TextTokens, Wish, text_tokens, with_sides
 from headgen.nn.kept import kept
 from headgen.nn.precision import resolve_device, resolve_dtype
 from headgen.nn.threads import cores
@@ -221,7 +221,11 @@ class LatentEngine:
         """What is asked for, as a segment reads it that begins with a video frame: `READ_AHEAD` s before."""
         if not self.wishes:
             return None
-        return text_tokens([self.wishes], self.frames_per_latent, first=frame / FPS + READ_AHEAD)
+        first, wishes = frame / FPS + READ_AHEAD, self.wishes
+        if self.pipeline.transformer.config.sided:
+            seen = self.pipeline.past_latents * self.frames_per_latent
+            wishes = with_sides(wishes, first - seen / FPS, first + SEGMENT / FPS)
+        return text_tokens([wishes], self.frames_per_latent, first=first)
 
     def render(self, segment: Segment, previous: Result | None, step: Step) -> Result:
         """Latents of a segment (F, P, D), and for ``causal`` the ``past`` that the next one goes on from."""

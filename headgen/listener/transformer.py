@@ -297,6 +297,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         portrait_width: features of a portrait token.
         text_width: features of a text token.
         reference_width: features of a token of `forward`'s reference latents; 0 if there are none.
+        sided: whether it was told to which side behaviours go, see `headgen.listener.wishes.with_sides`.
     """
 
     @register_to_config
@@ -314,6 +315,7 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         portrait_width: int = 32,
         text_width: int = 32,
         reference_width: int = 0,
+        sided: bool = False,
     ) -> None:
         super().__init__()
         if width % (8 * heads):
@@ -352,7 +354,8 @@ class ListenerTransformer(ModelMixin, ConfigMixin):
         untold = tuple(attention.project(context) for attention in attentions)
         if text is None:
             return Context(untold, (), None)
-        words = self.text_in(text.tokens)
+        # Sides are the signs of amounts, which a network that knows no sides has never seen.
+        words = self.text_in(text.tokens if self.config.sided else text.tokens.abs())
         told = tuple(
             _joined(of_portrait, attention.project(words))
             for attention, of_portrait in zip(attentions, untold, strict=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +29,13 @@ FULL = {
 """Behaviours, and the share of the time, weighted by strength, that counts as the full amount of each."""
 WISHES = (*ATTITUDES, *FULL)
 """All that can be wished for."""
+SIDED = ("tilt", "gaze_away", "posture_shift")
+"""Behaviours that go to one side of the picture, and as often to the other one.  Our design: a network that
+predicts clean latents errs towards their mean, which is no tilt at all; so it is told the side."""
+HOLD = 3.0
+"""Seconds for which a side is drawn."""
 TOKEN_WIDTH = 2 * len(WISHES)
-"""Numbers of a token: which wish, and how much of it."""
+"""Numbers of a token: which wish, and how much of it; less than 0 for what goes to the picture's left."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Wish:
         name: one of `WISHES`.
         amount: 0 (none of it) to 1 (as much as people do).
         start, end: seconds of the video between which it holds.
+        side: 1 to the picture's right, -1 to its left, 0 to either; for those of `SIDED`.
+        chance: from which sides are drawn, 0 or more.
 
     Raises:
         InputError: an unknown name, or numbers out of range.
@@ -49,6 +57,8 @@ class Wish:
     amount: float = 1.0
     start: float = 0.0
     end: float = math.inf
+    side: int = 0
+    chance: int = 0
 
     def __post_init__(self) -> None:
         if self.name not in WISHES:
@@ -58,6 +68,10 @@ class Wish:
         if not 0 <= self.start < self.end:
             raise InputError(
                 f"{self.name}: from {self.start} to {self.end} s is no time; give 0 <= from < to"
+            )
+        if self.side not in (-1, 0, 1) or (self.side and self.name not in SIDED):
+            raise InputError(
+                f"{self.name}: side={self.side}; give -1, 0 or 1, and a side to {', '.join(SIDED)} only"
             )
 
 
@@ -85,10 +99,36 @@ class TextTokens:
         return TextTokens(self.tokens.repeat(len(keep), 1, 1), self.start.repeat(len(keep), 1), end)
 
 
-def token(name: str, amount: float) -> list[float]:
+def token(wish: Wish) -> list[float]:
     """The numbers of a wish."""
-    which = [float(name == other) for other in WISHES]
-    return which + [amount * one for one in which]
+    which = [float(wish.name == other) for other in WISHES]
+    return which + [wish.amount * (wish.side or 1) * one for one in which]
+
+
+def with_sides(wishes: Sequence[Wish], start: float, end: float) -> list[Wish]:
+    """Wishes as a network reads them that is told sides: what may go to either side goes to one at a time.
+
+    Args:
+        wishes: what is asked for.
+        start: second of the video from which on it is read.
+        end: second until which.
+
+    Returns:
+        Those without a side as they are; the others in pieces of `HOLD` seconds with sides, drawn by
+        `Wish.chance` and by how long the wish has held, so that all who read a time read the same.
+    """
+    found: list[Wish] = []
+    for wish in wishes:
+        if wish.name not in SIDED or wish.side or not wish.amount:
+            found.append(wish)
+            continue
+        number = max(0, math.floor((start - wish.start) / HOLD))
+        while (begin := wish.start + number * HOLD) < min(wish.end, end):
+            rng = np.random.default_rng((wish.chance, WISHES.index(wish.name), number))
+            side = 1 if rng.random() < 0.5 else -1
+            found.append(replace(wish, start=begin, end=min(begin + HOLD, wish.end), side=side))
+            number += 1
+    return found
 
 
 def text_tokens(
@@ -107,11 +147,16 @@ def text_tokens(
     start, end = (torch.zeros(len(wishes), longest, dtype=torch.int64) for _ in range(2))
     for b, some in enumerate(wishes):
         for k, wish in enumerate(some):
-            tokens[b, k] = torch.tensor(token(wish.name, wish.amount))
+            tokens[b, k] = torch.tensor(token(wish))
             start[b, k], end[b, k] = (
                 latent_frame(second - first, frames_per_latent) for second in (wish.start, wish.end)
             )
     return TextTokens(tokens, start, end)
+
+
+def with_chance(wishes: Sequence[Wish], seed: int) -> tuple[Wish, ...]:
+    """Wishes whose sides are drawn by a video's seed."""
+    return tuple(replace(wish, chance=seed % 2**62) for wish in wishes)
 
 
 def latent_frame(second: float, frames_per_latent: int) -> int:

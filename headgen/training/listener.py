@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -31,13 +32,14 @@ from torch.utils.data import Dataset
 from headgen.errors import InputError
 from headgen.evaluation.listener_systems import coefficients
 from headgen.evaluation.motion_metrics import ListenerClip, listener_report, motion_scale
+from headgen.faces import mesh
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition, SpeakerTokens
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places, same_latents
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.transformer import Context, ListenerTransformer
-from headgen.listener.wishes import FULL, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
+from headgen.listener.wishes import FULL, SIDED, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
 from headgen.listening import clip_names, read_clip
 from headgen.training.average import move_average
 from headgen.training.data import ENDLESS
@@ -59,8 +61,8 @@ PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
 TOLD, RARE = 0.6, 0.4
 """Of stretches, how many come with wishes; and of those, how many are chosen for a behaviour."""
-MOST_WISHES, SHORTEST_WISH = 20, 1.0
-"""Wishes of a stretch, and seconds that one holds."""
+MOST_WISHES, SHORTEST_WISH, SHORTEST_SIDE = 28, 1.0, 0.6
+"""Wishes of a stretch, and seconds that one holds, and that it holds for one side."""
 ASKED, ASKED_BESIDES = 0.5, 0.2
 """Of stretches with wishes, how many are of listeners who were asked for something, where the data has any;
 and of what these were not asked for, how much is told nevertheless."""
@@ -82,13 +84,77 @@ class Listener:
         events: of the listener alone.
     """
 
-    def __init__(self, track: SpeakerTrack, latents: np.ndarray, facts: dict[str, Any]) -> None:
-        self.track, self.latents, self.facts = track, latents, facts
+    def __init__(
+        self, track: SpeakerTrack, latents: np.ndarray, facts: dict[str, Any], codec: WarpCodec
+    ) -> None:
+        self.track, self.latents, self.facts, self._codec = track, latents, facts, codec
         self.events = [event for event in facts["events"] if event["who"] == "listener"]
 
     def attitude(self, start: float, end: float) -> Wish:
         """The attitude as a wish for some time."""
         return Wish(self.facts["attitude"], self.facts["intensity"], start, end)
+
+    @cached_property
+    def _aside(self) -> dict[str, np.ndarray]:
+        """How far to the picture's right each of `SIDED` is in every frame, against the median: (T,)."""
+        motion = self._codec.decode(torch.from_numpy(self.latents))
+        found = {"tilt": motion.pose[:, 2], "posture_shift": motion.pose[:, 3]}
+        corners = [contour[0] for contour, _, _ in mesh.EYES] + [contour[8] for contour, _, _ in mesh.EYES]
+        irises = [iris[0] for _, iris, _ in mesh.EYES]
+        found["gaze_away"] = motion.shape[:, irises, 0].mean(1) - motion.shape[:, corners, 0].mean(1)
+        return {name: (x - np.median(x)).astype(np.float32) for name, x in found.items()}
+
+    def sides(self, name: str, start: float, end: float) -> list[tuple[float, float, int]]:
+        """Between which seconds of a time, and to which side, one of `SIDED` goes.
+
+        Args:
+            name: of it.
+            start: second at which the time begins.
+            end: second at which it ends.
+
+        Returns:
+            Start, end and side of pieces that follow one another and fill the time, split half-way between
+            events; none if there is no event.
+        """
+        found: list[tuple[float, float, int]] = []
+        last = -math.inf
+        for event in self.events:
+            if event["kind"] != name or event["end"] <= start or event["start"] >= end:
+                continue
+            frames = slice(
+                int(event["start"] * FPS), max(int(event["end"] * FPS), int(event["start"] * FPS) + 1)
+            )
+            side = 1 if self._aside[name][frames].sum() > 0 else -1
+            if not found:
+                found.append((start, end, side))
+            elif found[-1][2] != side:
+                cut = min(max((last + event["start"]) / 2, found[-1][0]), end)
+                found[-1] = (found[-1][0], cut, found[-1][2])
+                found.append((cut, end, side))
+            last = event["end"]
+        return found
+
+    def wish(
+        self, name: str, amount: float, begin: float, first: float, last: float, stop: float
+    ) -> list[Wish]:
+        """A wish for what this listener does, one for each side that it goes to.
+
+        Args:
+            name: of a behaviour.
+            amount: of it.
+            begin: second at which the stretch begins.
+            first: second of the stretch at which the wish begins.
+            last: second of it at which it ends.
+            stop: the same, or infinite for one that goes on.
+        """
+        if name not in SIDED or not amount:
+            return [Wish(name, amount, first, stop)]
+        pieces = self.sides(name, begin + first, begin + last)
+        return [
+            Wish(name, amount, max(first, a - begin), stop if b - begin >= last else b - begin, side)
+            for a, b, side in pieces
+            if b - a >= SHORTEST_SIDE
+        ]
 
 
 class ListeningClips(Dataset[Batch]):
@@ -110,12 +176,13 @@ class ListeningClips(Dataset[Batch]):
         clips = [c for c in clips if len(c.latents) >= latent_frames]
         if not clips:
             raise InputError(f"{directory}: all conversations are shorter than {latent_frames} latent frames")
-        self.listeners = [Listener(clip.track, clip.latents, clip.facts) for clip in clips]
+        codec = codec_of(Path(directory))
+        self.listeners = [Listener(clip.track, clip.latents, clip.facts, codec) for clip in clips]
         self.asked: list[Listener] = []
         for clip in clips:
             for take in clip.takes:
                 kind = self.asked if take.facts["asks"] else self.listeners
-                kind.append(Listener(clip.track, take.latents, take.facts))
+                kind.append(Listener(clip.track, take.latents, take.facts, codec))
         self.occasions: dict[str, list[tuple[int, float]]] = {}
         for number, listener in enumerate(self.listeners):
             for event in listener.events:
@@ -200,7 +267,7 @@ def asked(
         for name, amount in amounts(listener.events, begin + first, begin + last).items():
             chance = 0.12 if amount == 0 else 1.0 if name == kind else 0.45
             if rng.random() < chance:
-                wishes.append(Wish(name, amount, first, stop))
+                wishes += listener.wish(name, amount, begin, first, last, stop)
     return some(wishes, rng)
 
 
@@ -217,10 +284,11 @@ def asked_for(listener: Listener, begin: float, seconds: float, rng: np.random.G
             continue
         named.add(ask["kind"])
         amount = amounts(listener.events, begin + first, begin + last)[ask["kind"]] if ask["level"] else 0.0
-        wishes.append(Wish(ask["kind"], amount, first, last if last < seconds else math.inf))
+        stop = last if last < seconds else math.inf
+        wishes += listener.wish(ask["kind"], amount, begin, first, last, stop)
     for name, amount in amounts(listener.events, begin, begin + seconds).items():
         if rng.random() < ASKED_BESIDES and name not in named:
-            wishes.append(Wish(name, amount))
+            wishes += listener.wish(name, amount, begin, 0.0, seconds, math.inf)
     return some(wishes, rng)
 
 
@@ -335,12 +403,14 @@ class ListenerGenModule(L.LightningModule):
         if init:
             start = load_pipeline(Path(init))
             transformer, adapter, self.codec = start.transformer, start.adapter, start.codec.train()
+            if train == "all":
+                transformer.register_to_config(sided=True)
         else:
             self.codec = WarpCodec()  # the data's, once it is known
             transformer = ListenerTransformer(
                 width=width, heads=heads, layers=layers, token_width=self.codec.token_width,
                 frames_per_latent=self.codec.frames_per_latent, places=places().tolist(), window=window,
-                portrait_width=CHANNELS, text_width=TOKEN_WIDTH,
+                portrait_width=CHANNELS, text_width=TOKEN_WIDTH, sided=True,
             )  # fmt: skip
             adapter = CTMAdapter(
                 base_width=width, layers=list(range(layers)), width=adapter_width,

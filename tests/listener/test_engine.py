@@ -10,6 +10,7 @@ from tiny_listener import WINDOW, made_up_speaker, tiny_pipeline
 from headgen.faces import mesh
 from headgen.faces.portrait import Portrait
 from headgen.fsrt.small import FSRTSmall
+from headgen.listener import engine as engine_module
 from headgen.listener.engine import (
     READ_AHEAD,
     SETTLE,
@@ -22,7 +23,7 @@ from headgen.listener.engine import (
 from headgen.listener.gen import Guidance
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
 from headgen.listener.track import joined
-from headgen.listener.wishes import Wish
+from headgen.listener.wishes import WISHES, Wish
 from headgen.scheduler import plan_segments, run
 
 SEGMENT, OVERLAP = 16, 4
@@ -166,3 +167,29 @@ def test_wishes_are_read_before_their_time():
     assert (int(whole.start[0, 0]), int(whole.end[0, 0])) == (25 - ahead, 38 - ahead)
     assert int(whole.start[0, 1]) <= 0 and int(later.start[0, 1]) <= 0
     assert int(later.start[0, 0]) == 25 - ahead - 12
+
+
+def test_neighbouring_segments_read_the_same_sides():
+    engine = LatentEngine(tiny_pipeline(), "segments", 2, Guidance())
+    wishes = Wish("tilt", 1.0, 1.0), Wish("nod")
+    engine.attend(made_up_speaker(2000), torch.zeros(len(PARTS), CHANNELS), wishes)
+    assert engine.text(168).tokens.shape[1] == 2  # a network that knows no sides is told none
+    engine.pipeline.transformer.register_to_config(sided=True)
+
+    length = engine_module.SEGMENT // FRAMES_PER_LATENT
+
+    def sides(frame):
+        text = engine.text(frame)
+        tilts = text.tokens[0, :, len(WISHES) + WISHES.index("tilt")]
+        return {
+            f + frame // FRAMES_PER_LATENT: float(side)
+            for side, first, last in zip(tilts, text.start[0], text.end[0], strict=True)
+            for f in range(max(0, int(first)), min(length, int(last)))
+            if side
+        }
+
+    first, second = sides(1680), sides(1680 + 168)
+    both = set(first) & set(second)
+    assert len(both) == 6 and all(first[f] == second[f] for f in both)
+    assert set(first.values()) | set(second.values()) == {-1.0, 1.0}
+    assert len(first) == len(second) == length

@@ -153,6 +153,21 @@ def test_text_is_read_by_the_frames_that_it_is_for():
     torch.testing.assert_close(said(text, 2, slice(2, None)), heard[:, 2:], atol=1e-4, rtol=0)
 
 
+@torch.no_grad()
+def test_only_a_network_that_was_told_sides_reads_them():
+    model = tiny(window=1)
+    latents, sigma, portrait = inputs()
+    text = made_up_text([[0, 0]] * 2, [[9, 9]] * 2)
+    mirrored = TextTokens(-text.tokens, text.start, text.end)
+
+    def said(text):
+        return model(latents, sigma, model.encode(portrait, text))
+
+    assert torch.equal(said(text), said(mirrored))
+    model.register_to_config(sided=True)
+    assert not torch.allclose(said(text), said(mirrored), atol=1e-3)
+
+
 def test_saved_and_loaded_is_the_same(tmp_path):
     model = tiny(block=3, window=6)
     model.save_pretrained(tmp_path)

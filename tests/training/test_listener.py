@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 import yaml
 from tiny_conversations import LATENTS, facts, write_conversations
-from tiny_listener import made_up_speaker, tiny_codec
+from tiny_listener import made_up_motion, made_up_speaker, tiny_codec
 
 from headgen import cli, listen
 from headgen.errors import InputError
@@ -74,6 +75,7 @@ def test_the_debug_recipe_trains_measures_and_exports(trained, conversations):
     assert torch.equal(pipeline.codec.basis, tiny_codec().basis)
     gates = [p for name, p in pipeline.adapter.named_parameters() if name.endswith("gate")]
     assert gates and all(gate != 0 for gate in gates)
+    assert pipeline.transformer.config.sided
     assert pipeline.scheduler.config.shift == 3.0 and not (trained / "samples").exists()
 
 
@@ -236,7 +238,8 @@ def test_what_was_asked_for_is_told_with_its_time_and_as_much_of_it_as_came():
         {"kind": "smile", "level": 0.0, "start": 0.0, "end": 3.2},
         {"kind": "frown", "level": 0.5, "start": 1.6, "end": 3.2},
     ]
-    listener = Listener(made_up_speaker(80), np.zeros((20, 10, 24)), {**facts(0), "asks": asks})
+    told = {**facts(0), "asks": asks}
+    listener = Listener(made_up_speaker(80), np.zeros((20, 10, 24)), told, tiny_codec())
     for k in range(40):
         wishes = asked_for(listener, 0.2, 2.2, np.random.default_rng(k))
         nod, smile, late = ([w for w in wishes if w.name == name] for name in ("nod", "smile", "frown"))
@@ -255,9 +258,8 @@ def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked
     clips = ListeningClips(conversations, "train", 8, 10, seed=3)
     first = clips.listeners[0]
     marked = np.full_like(first.latents, 7.0)
-    clips.asked = [Listener(first.track, marked, {**first.facts, "asks": [
-        {"kind": "tilt", "level": 0.0, "start": 0.0, "end": 9.0}
-    ]})]  # fmt: skip
+    asks = [{"kind": "tilt", "level": 0.0, "start": 0.0, "end": 9.0}]
+    clips.asked = [Listener(first.track, marked, {**first.facts, "asks": asks}, tiny_codec())]
     taken = 0
     for k in range(40):
         item = clips[k]
@@ -266,6 +268,31 @@ def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked
             assert any(bool(row[tilt] == 1) for row in item["text"])
             taken += 1
     assert 5 <= taken <= 20
+
+
+def test_the_side_of_what_is_done_is_told_with_it():
+    codec, motion = tiny_codec(), made_up_motion(200)
+    motion.pose[:] = 0
+    turns = [(10, 40, 6.0), (60, 90, -5.0), (100, 130, -6.0), (150, 190, 5.0)]
+    for first, last, roll in turns:
+        motion.pose[first:last, 2] = roll
+    events = [
+        {"kind": "tilt", "who": "listener", "start": a / 25, "end": b / 25, "strength": 0.9, "cause": None}
+        for a, b, _ in turns
+    ]
+    asks = [{"kind": "tilt", "level": 0.9, "start": 0.0, "end": 8.0}]
+    told = {**facts(0), "events": events, "asks": asks}
+    listener = Listener(made_up_speaker(200), codec.encode(motion).numpy(), told, codec)
+    pieces = [w for w in asked_for(listener, 0.0, 8.0, np.random.default_rng(0)) if w.name == "tilt"]
+    pieces.sort(key=lambda w: w.start)
+    assert [(w.start, w.end, w.side) for w in pieces] == [
+        (0.0, pytest.approx(2.0), 1),
+        (pytest.approx(2.0), pytest.approx(5.6), -1),
+        (pytest.approx(5.6), math.inf, 1),
+    ]
+    assert {w.amount for w in pieces} == {amounts(events, 0.0, 8.0)["tilt"]}
+    late = [w for w in asked_for(listener, 3.0, 4.0, np.random.default_rng(0)) if w.name == "tilt"]
+    assert sorted((round(w.start, 3), w.side) for w in late) == [(0.0, -1), (2.6, 1)]
 
 
 def test_answers_are_announced_just_before_they_begin():
