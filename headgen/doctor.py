@@ -128,7 +128,7 @@ def _machine() -> Iterator[Finding]:
     if has_bfloat16(device):
         yield Finding("machine", "precision", "ok", "bfloat16 in hardware")
     else:
-        yield Finding("machine", "precision", "ok", "float32 (no bfloat16 matrix arithmetic in hardware)")
+        yield Finding("machine", "precision", "ok", "float32 (no bfloat16 arithmetic in hardware)")
 
 
 def _codecs() -> Iterator[Finding]:

@@ -30,10 +30,12 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 matrices in hardware."""
+    """Whether a device multiplies bfloat16 numbers in hardware: AMX or AVX512-BF16 on processors."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and bool(
+        torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    )
 
 
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
