@@ -134,7 +134,7 @@ def _told(figures: LiveFigures) -> dict[str, Any]:
         "half within": round(figures.behind(0.5), 3),
         "95 % within": round(figures.behind(0.95), 3),
         "pictures a second": round(figures.rate, 2),
-        "levels": {f"{one.steps} steps, 1 in {one.every}": n for one, n in figures.levels.items()},
+        "levels": {str(one): n for one, n in figures.levels.items()},
     }
 
 
@@ -181,7 +181,7 @@ def _slower(
     for frame in live_frames(engine, person, pieces, clock=clock, ready=origin):
         name = "before" if frame.index < first else "while" if frame.index < second else "after"
         parts[name].add(frame)
-        if frame.level.steps != engine.steps or frame.level.every != 1:
+        if frame.level.steps != engine.steps or frame.level.share < 1:
             last = frame.index
     found = {name: _told(figures) for name, figures in parts.items()}
     for name in ("while", "after"):

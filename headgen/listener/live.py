@@ -37,6 +37,8 @@ DELAY = 0.5
 """Seconds after which a picture answers what was heard."""
 WAITING = 250
 """Pieces of the speaker that may wait to be answered; whoever gives more has to wait."""
+LEARNS = 0.2
+"""Share of the latest picture in how long one is said to take."""
 BIN = 0.01
 """Seconds to which latencies are counted."""
 
@@ -130,6 +132,7 @@ class _Show:
         self.image, self.index, self.rows = image, 0, 0
         self._newest = -1  # the frame that was drawn last
         self._thought = 0.0
+        self._takes = 0.0  # seconds that a picture takes, lately
 
     def adjust(self, stream: LatentStream) -> None:
         """Makes what comes next as well as there is time for."""
@@ -156,30 +159,40 @@ class _Show:
             else None
             for k in range(len(frames))
         ]
-        latest = 0.0
+        latest, drawn = 0.0, 0
         try:
             for k, job in enumerate(jobs):
                 image = None if job is None else job.result()
                 if image is not None:
                     self.image, self._newest = image, first + k
+                    drawn += 1
                 behind = self._behind(first + k)
-                latest = max(latest, behind)
+                if image is not None or not level.skips:
+                    latest = max(latest, behind)
                 self.index += 1
                 yield LiveFrame(first + k, self.image, image is not None, behind, level)
         finally:
             for job in jobs:
                 if job is not None:
                     job.cancel()
-        self.pace.made(len(frames) / FPS, self._thought, self.clock() - begun, latest)
+        spent = self.clock() - begun
+        self.pace.made(len(frames) / FPS, self._thought, spent, latest, drawn / len(frames))
         self._thought = 0.0
 
     def _draw(
         self, frame: NDArray[np.float32], index: int, level: Level, anyway: bool
     ) -> NDArray[np.uint8] | None:
-        """The picture of a frame (1, P, C); None if the next one would be due already, unless `anyway`."""
-        if not anyway and self._behind(index) > self.pace.delay + level.every / FPS:
+        """The picture of a frame (1, P, C); None if it is left out, unless `anyway`.
+
+        That is if the next one would be due already, or where the level says so, if it would be late.
+        """
+        begun, behind = self.clock(), self._behind(index)
+        over = behind + self._takes if level.skips else behind - level.every / FPS
+        if not anyway and over > self.pace.delay:
             return None
-        return self.engine.painter.draw(settling(frame, index), self.engine.options.whole)[0]
+        image = self.engine.painter.draw(settling(frame, index), self.engine.options.whole)[0]
+        self._takes += LEARNS * (self.clock() - begun - self._takes)
+        return image
 
     def _behind(self, index: int) -> float:
         return self.clock() - self.witness.begun - (index + 1) / FPS
@@ -294,11 +307,7 @@ class LiveFigures:
 
     def __str__(self) -> str:
         """One line for people."""
-        qualities = ", ".join(
-            f"{count / self.frames:.0%} at {level.steps} steps"
-            + ("" if level.every == 1 else f" and {FPS / level.every:g} pictures a second")
-            for level, count in self.levels.items()
-        )
+        qualities = ", ".join(f"{count / self.frames:.0%} at {level}" for level, count in self.levels.items())
         return (
             f"first picture {self.first:.2f} s after the first sound, half of them within "
             f"{self.behind(0.5):.2f} s and 95 % within {self.behind(0.95):.2f} s; {self.rate:.1f} pictures a "

@@ -259,11 +259,14 @@ def simulate(pace, slow, seconds=60.0, chunk=2, delay=0.5):
         now, drawn, worst = begun + thought, 0, 0.0
         for k in range(4 * count):
             due = index * 0.16 + (k + 1) / FPS
-            if k % level.every == 0 and now - due <= delay + level.every / FPS:
+            spare = -speed * 0.016 if level.skips else level.every / FPS
+            if k % level.every == 0 and now - due <= delay + spare:
                 now += speed * 0.016
                 drawn += 1
+            elif level.skips:
+                continue
             worst = max(worst, now - due)
-        pace.made(count * 0.16, thought, now - begun - thought, worst)
+        pace.made(count * 0.16, thought, now - begun - thought, worst, drawn / (4 * count))
         log.append((end, worst, level, drawn / (4 * count)))
         free, index = now, index + count
     assert length < delay
@@ -271,8 +274,9 @@ def simulate(pace, slow, seconds=60.0, chunk=2, delay=0.5):
 
 
 def test_levels_go_down_step_by_step():
-    assert levels(8) == (Level(8, 1), Level(4, 1), Level(2, 1), Level(2, 2), Level(2, 4))
-    assert levels(1) == (Level(1, 1), Level(1, 2), Level(1, 4))
+    last = [Level(2, 1), Level(2, 1, skips=True), Level(2, 2), Level(2, 4)]
+    assert levels(8) == (Level(8, 1), Level(4, 1), *last)
+    assert levels(1) == (Level(1, 1), Level(1, 1, skips=True), Level(1, 2), Level(1, 4))
 
 
 def test_a_machine_that_is_fast_enough_keeps_the_best_quality():
@@ -288,6 +292,14 @@ def test_made_three_times_slower_quality_falls_and_comes_back_but_sync_stays():
     assert np.mean([share for *_, share in slow]) > 0.2
     after = [entry for entry in log if entry[0] > 35 + 5 * CALM + 2]
     assert {level for _, _, level, _ in after} == {Level(8, 1)} and max(w for _, w, _, _ in after) <= 0.5
+
+
+@pytest.mark.parametrize(("slow", "least"), [(2.15, 0.85), (2.5, 0.7), (3.3, 0.45)])
+def test_a_machine_a_little_too_slow_leaves_out_a_few_pictures(slow, least):
+    """In two steps, with all pictures, it would just keep up if it were 2.02 times as slow."""
+    log = simulate(Pace(2, 2, 0.5), lambda t: slow, 120.0)[40:]
+    assert np.mean([worst <= 0.5 for _, worst, _, _ in log]) > 0.9
+    assert np.mean([share for *_, share in log]) > least
 
 
 def test_a_machine_ten_times_too_slow_stays_beside_the_speaker():
