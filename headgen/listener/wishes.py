@@ -105,6 +105,11 @@ def token(wish: Wish) -> list[float]:
     return which + [wish.amount * (wish.side or 1) * one for one in which]
 
 
+def with_chance(wishes: Sequence[Wish], seed: int) -> tuple[Wish, ...]:
+    """Wishes whose sides are drawn by a video's seed."""
+    return tuple(replace(wish, chance=seed % 2**62) for wish in wishes)
+
+
 def with_sides(wishes: Sequence[Wish], start: float, end: float) -> list[Wish]:
     """Wishes as a network reads them that is told sides: what may go to either side goes to one at a time.
 
@@ -152,11 +157,6 @@ def text_tokens(
                 latent_frame(second - first, frames_per_latent) for second in (wish.start, wish.end)
             )
     return TextTokens(tokens, start, end)
-
-
-def with_chance(wishes: Sequence[Wish], seed: int) -> tuple[Wish, ...]:
-    """Wishes whose sides are drawn by a video's seed."""
-    return tuple(replace(wish, chance=seed % 2**62) for wish in wishes)
 
 
 def latent_frame(second: float, frames_per_latent: int) -> int:

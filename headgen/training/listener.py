@@ -36,7 +36,15 @@ from headgen.faces import mesh
 from headgen.listener.adapter import CTMAdapter, SpeakerCondition, SpeakerTokens
 from headgen.listener.engine import load_pipeline
 from headgen.listener.gen import ListenerPipeline
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, WarpCodec, places, same_latents
+from headgen.listener.latents import (
+    CHANNELS,
+    FRAMES_PER_LATENT,
+    PARTS,
+    POSE_NAMES,
+    WarpCodec,
+    places,
+    same_latents,
+)
 from headgen.listener.track import FPS, SpeakerTrack
 from headgen.listener.transformer import Context, ListenerTransformer
 from headgen.listener.wishes import FULL, SIDED, TOKEN_WIDTH, TextTokens, Wish, amounts, text_tokens
@@ -98,10 +106,14 @@ class Listener:
     def _aside(self) -> dict[str, np.ndarray]:
         """How far to the picture's right each of `SIDED` is in every frame, against the median: (T,)."""
         motion = self._codec.decode(torch.from_numpy(self.latents))
-        found = {"tilt": motion.pose[:, 2], "posture_shift": motion.pose[:, 3]}
-        corners = [contour[0] for contour, _, _ in mesh.EYES] + [contour[8] for contour, _, _ in mesh.EYES]
+        # `coefficients` says the same, but fits a head to every frame: a third of a second in all.
+        corners = [corner for contour, _, _ in mesh.EYES for corner in (contour[0], contour[8])]
         irises = [iris[0] for _, iris, _ in mesh.EYES]
-        found["gaze_away"] = motion.shape[:, irises, 0].mean(1) - motion.shape[:, corners, 0].mean(1)
+        found = {
+            "tilt": motion.pose[:, POSE_NAMES.index("roll")],
+            "gaze_away": motion.shape[:, irises, 0].mean(1) - motion.shape[:, corners, 0].mean(1),
+            "posture_shift": motion.pose[:, POSE_NAMES.index("x")],
+        }
         return {name: (x - np.median(x)).astype(np.float32) for name, x in found.items()}
 
     def sides(self, name: str, start: float, end: float) -> list[tuple[float, float, int]]:
@@ -121,9 +133,8 @@ class Listener:
         for event in self.events:
             if event["kind"] != name or event["end"] <= start or event["start"] >= end:
                 continue
-            frames = slice(
-                int(event["start"] * FPS), max(int(event["end"] * FPS), int(event["start"] * FPS) + 1)
-            )
+            first = int(event["start"] * FPS)
+            frames = slice(first, max(int(event["end"] * FPS), first + 1))
             side = 1 if self._aside[name][frames].sum() > 0 else -1
             if not found:
                 found.append((start, end, side))
