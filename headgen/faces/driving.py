@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,7 @@ from headgen.faces.smoothing import NOISE, POSE_NOISE, LandmarkSmoother
 from headgen.faces.tracker import MediaPipeTracker, Track
 from headgen.media.output import check_output, replacing
 from headgen.media.tensors import write_tensors
-from headgen.media.video import VideoReader
+from headgen.media.video import Frame, VideoReader
 from headgen.progress import ProgressCallback, ProgressEvent
 
 __all__ = [
@@ -123,6 +124,7 @@ class _Filmed:
         self.fps, self.frames, self.time_base = info.fps, info.frames, info.time_base
         self.has_audio = info.has_audio
         self._tracker = MediaPipeTracker()
+        self._coming: Generator[Frame] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -130,15 +132,32 @@ class _Filmed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
         self._reader.close()
         self._tracker.close()
 
+    def _stop(self) -> None:
+        """Ends the running iteration."""
+        if self._coming is not None:
+            self._coming.close()
+            self._coming = None
+
     def tracked(self, step: int = 1) -> Iterator[Tracked]:
         """See `Driver`."""
+        self._stop()
         self._tracker.reset()
-        for item in self._reader:
-            if item.index % step == 0:
-                yield Tracked(item.index, item.time, item.image, self._tracker.track(item.image))
+        self._coming = _ahead(self._reader.every(step))
+        for item in self._coming:
+            yield Tracked(item.index, item.time, item.image, self._tracker.track(item.image))
+
+
+def _ahead(frames: Iterator[Frame]) -> Generator[Frame]:
+    """The same frames; one is decoded while the one before is looked at."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = thread.submit(next, frames, None)
+            yield frame
 
 
 class _Saved:

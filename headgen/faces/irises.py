@@ -101,21 +101,36 @@ class Irises:
 
         Args:
             image: (H, W, 3) uint8.
+            shifts: see `changes`.
+            target: see `changes`.
+        """
+        for (x, y), change in self.changes(shifts, target).values():
+            part = image[y : y + len(change), x : x + change.shape[1]]
+            part[:] = np.clip(part + change + 0.5, 0, 255).astype(np.uint8)
+
+    def changes(
+        self, shifts: NDArray, target: NDArray | None = None
+    ) -> dict[int, tuple[tuple[int, int], NDArray[np.float32]]]:
+        """What moving the irises adds to the photograph.
+
+        Args:
             shifts: (2, 2) x and y in pixels for each of `mesh.EYES`.
             target: (478, 3) landmarks that the picture will be warped to, in pixels of any size. Irises are
                 drawn so that they are round after that.
+
+        Returns:
+            By place in `mesh.EYES`, for eyes that change: x and y of a part of the photograph, and what is
+            added to it (h, w, 3), 0 along its border.
         """
         landmarks = self.landmarks.copy()
         for k, eye in self._eyes.items():
             landmarks[list(eye.iris), :2] += shifts[k]
+        out = {}
         for k, eye in self._eyes.items():
             squeeze = (1.0, 1.0) if target is None else _squeeze(landmarks, target, eye)
-            if squeeze == (1.0, 1.0) and not shifts[k].any():
-                continue
-            change = eye.drawn(shifts[k], squeeze) - eye.still
-            x, y = eye.corner
-            part = image[y : y + len(change), x : x + change.shape[1]]
-            part[:] = np.clip(part + eye.inside * change + 0.5, 0, 255).astype(np.uint8)
+            if squeeze != (1.0, 1.0) or shifts[k].any():
+                out[k] = eye.corner, eye.inside * (eye.drawn(shifts[k], squeeze) - eye.still)
+        return out
 
     def _eye(
         self, contour: tuple[int, ...], iris: tuple[int, ...], pairs: tuple[tuple[int, int], ...]

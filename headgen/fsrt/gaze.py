@@ -18,6 +18,7 @@ from headgen.faces.irises import Irises
 from headgen.fsrt.conditioning import FaceGeometry
 
 _SOFT = 0.03  # of an eye's width: how soft the border of what lies between the lids is
+_ROOM = 0.35  # of an eye's width, around the moved eye: where its iris may show
 _TURNS, _TURNED = 0.15, 0.45  # iris radii by which an eye has begun to turn, and has turned
 _SHUTS, _OPEN = 0.6, 0.9  # openings, over the photograph's, at which an eye is the network's, and no longer
 _WIDER, _WIDE = 1.2, 1.5  # the same for eyes that open
@@ -33,7 +34,7 @@ class Gaze:
     """
 
     def __init__(self, photograph: NDArray[np.uint8], landmarks: NDArray, geometry: FaceGeometry) -> None:
-        self._photograph, self._source = photograph, geometry.pose
+        self._source = geometry.pose
         self._irises = Irises(photograph, landmarks)
         frontal = geometry.pose.frontal
         self._rest = _gaze(frontal)
@@ -54,14 +55,40 @@ class Gaze:
             out[iris[0]] = face.pose.project(point[None])[0, :2]
         return out
 
-    def turned(self, face: FaceGeometry) -> NDArray[np.uint8]:
-        """The photograph with its irises where a moved face has them; round once it is moved there."""
+    def turn(
+        self,
+        moved: NDArray[np.uint8],
+        face: FaceGeometry,
+        places: NDArray[np.float32],
+        scale: float,
+        points: NDArray,
+    ) -> None:
+        """Puts the irises where a moved face has them, in place; they are round there.
+
+        Args:
+            moved: (h, w, 3) uint8, the photograph as it has been moved.
+            face: the moved face.
+            places: (h, w, 2) where in the photograph each pixel was taken from.
+            scale: size of the photograph's pixels in which places count, in those of this one.
+            points: (478, 2) or more columns, landmarks of the moved face in pixels of `moved`.
+        """
         change = (_gaze(face.pose.frontal) - self._rest) * self._widths[:, None]
         # The eyes turn in the head's own frame.
         seen = np.column_stack([change, np.zeros(len(change))]) @ self._source.rotation.T * self._source.scale
-        image = self._photograph.copy()
-        self._irises.draw(image, seen[:, :2] * [1, -1] * self._unit, face.vertices[: mesh.N_LANDMARKS])
-        return image
+        shifts = seen[:, :2] * [1, -1] * self._unit
+        changes = self._irises.changes(shifts, face.vertices[: mesh.N_LANDMARKS])
+        for k, (corner, difference) in changes.items():
+            outline = points[list(mesh.EYES[k][0]), :2]
+            pad = _ROOM * np.linalg.norm(outline[0] - outline[8])
+            x0, y0 = np.maximum(np.floor(outline.min(0) - pad).astype(int), 0)
+            x1, y1 = np.minimum(np.ceil(outline.max(0) + pad).astype(int) + 1, moved.shape[1::-1])
+            if x0 >= x1 or y0 >= y1:
+                continue
+            at = (places[y0:y1, x0:x1] + np.float32(0.5)) * np.float32(scale) - np.array(corner, np.float32)
+            at -= np.float32(0.5)
+            here = cv2.remap(difference, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+            part = moved[y0:y1, x0:x1]
+            part[:] = np.clip(part + here + 0.5, 0, 255).astype(np.uint8)
 
     def shares(self, face: FaceGeometry) -> dict[int, float]:
         """How much of what lies between the lids of a moved face is the photograph's: 0 to 1 by eye."""

@@ -98,9 +98,7 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], scalars: Tensor) -> Tensor:
         """Queries (B, Q, D), the sources' keys and values, encoded scalars (B, D) -> (B, Q, D)."""
         scale, shift = self.modulation(scalars).unsqueeze(1).chunk(2, -1)
-        # One source serves many frames.
-        k, v = (t.expand(x.shape[0], -1, -1, -1) for t in keys_values)
-        x = x + self.attention(self.norm1(x), k, v)
+        x = x + self.attention(self.norm1(x), *keys_values)
         return x + self.mlp(self.norm2(x) * (1 + scale) + shift)
 
 
@@ -273,9 +271,9 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         picture = images[:, primary]
         return SourceState(
             picture,
-            F.avg_pool2d(one(quarter), 2),
-            self.source_quarter(one(quarter)),
-            self.source_half(one(half)),
+            F.avg_pool2d(one(quarter), 2).float(),
+            self.source_quarter(one(quarter)).float(),
+            self.source_half(one(half)).float(),
             F.avg_pool2d(picture, 2) * 2 - 1,
             one(m)[:, PARTS],
             [layer.attention.project(latent) for layer in self._decoder_layers()],
@@ -324,12 +322,14 @@ class FSRTSmall(ModelMixin, ConfigMixin):
         for layer, keys_values in zip(self._decoder_layers(), source.keys_values, strict=True):
             x = layer(x, keys_values, s)
         x = self.block_eighth(rearrange(self.to_eighth(x), "b (h w) c -> b c h w", h=queries[2]), s)
-        x = enlarge(self.up_quarter(x)) + moved(quarter, prior_quarter, CENTRE, 1)
-        x = x + self.told_quarter(_cut(F.avg_pool2d(told, 2), CENTRE, 1))
+        x = enlarge(self.up_quarter(x))
+        x = x + moved(quarter, prior_quarter, CENTRE, 1).to(x.dtype)
+        x = x + self.told_quarter(F.avg_pool2d(_cut(told, CENTRE, 2), 2))
         x = self.up_half(F.relu(self.block_quarter(x, s)))
 
         top, left, side = region[0] - CENTRE[0], region[1] - CENTRE[1], region[2]
-        x = enlarge(x[..., top : top + side, left : left + side]) + moved(half, prior, region, 2)
+        x = enlarge(x[..., top : top + side, left : left + side])
+        x = x + moved(half, prior, region, 2).to(x.dtype)
         x = x + self.told_half(torch.cat([_cut(told, region, 2), moved(small, prior, region, 2)], 1))
         x = F.relu(self.block_half(x, s))
         inside = _cut(_centre_window(window), region, 2)

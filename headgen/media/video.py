@@ -143,11 +143,15 @@ class VideoReader:
             self._running = None
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.every(1)
+
+    def every(self, step: int) -> Iterator[Frame]:
+        """Iterates over every `step`-th frame, from the first; those between cost little."""
         self.close()
-        self._running = self._read()
+        self._running = self._read(step)
         return self._running
 
-    def _read(self) -> Iterator[Frame]:
+    def _read(self, step: int) -> Iterator[Frame]:
         info = self.info
         reformatter = VideoReformatter()
         tick = 1 / info.fps
@@ -169,8 +173,9 @@ class VideoReader:
                 # A frame whose matrix was read is kept until Python looks for cycles, hundreds of frames on.
                 if upright is None or decoded.rotation != rotation:
                     rotation, upright = decoded.rotation, _orientation(decoded)
-                size = info.width, info.height
-                yield Frame(index, time, frame_to_rgb(decoded, reformatter, size, upright))
+                if index % step == 0:
+                    size = info.width, info.height
+                    yield Frame(index, time, frame_to_rgb(decoded, reformatter, size, upright))
                 index += 1
                 end = time + tick
             _check_reached_end(self.path, container, stream, float(end), index)

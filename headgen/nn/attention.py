@@ -5,9 +5,12 @@ Shapes: B batch, N tokens, M context tokens, D width, C context width, H heads, 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from headgen.nn.precision import fuses_bfloat16
 
 __all__ = ["CrossAttention", "CrossBlock", "SelfAttention", "SelfBlock", "feed_forward"]
 
@@ -61,10 +64,21 @@ class CrossAttention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Maps (B, N, D) to (B, N, D), given keys and values (B, H, M, K)."""
+        """Maps (B, N, D) to (B, N, D), given keys and values (B, H, M, K) or (1, H, M, K)."""
+        if len(keys) < len(x):  # one context serves all: their queries are asked as those of one
+            one = self(x.flatten(0, 1).unsqueeze(0), keys, values)
+            return one.view_as(x)
         q = rearrange(self.query(x), "b n (h k) -> b h n k", h=self.heads)
-        y = F.scaled_dot_product_attention(q, keys, values)  # (B, H, N, K)
-        return self.out(rearrange(y, "b h n k -> b n (h k)"))
+        return self.out(rearrange(_attended(q, keys, values), "b h n k -> b n (h k)"))
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of queries (B, H, N, K) to keys and values (B, H, M, K)."""
+    in_parts = q.dtype == torch.bfloat16 and not fuses_bfloat16(q.device)
+    if in_parts and len(q) == 1 and not torch.is_grad_enabled():
+        scores = torch.bmm(q[0] * q.shape[-1] ** -0.5, k[0].mT)
+        return torch.bmm(scores.softmax(-1), v[0]).unsqueeze(0)
+    return F.scaled_dot_product_attention(q, k, v)
 
 
 def feed_forward(width: int, hidden: int) -> nn.Sequential:

@@ -38,6 +38,14 @@ def has_bfloat16(device: torch.device) -> bool:
     )
 
 
+def fuses_bfloat16(device: torch.device) -> bool:
+    """Whether attention in bfloat16 is fastest there as one fused operation.
+
+    On processors that multiply bfloat16 without tiles (AMX) it takes 1.7 times as long as its three parts.
+    """
+    return device.type != "cpu" or bool(torch.cpu._is_amx_tile_supported())
+
+
 def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The arithmetic for `auto`, `fp32` or `bf16` on a device.
 

@@ -12,6 +12,7 @@ from tiny_fsrt_small import tiny_network
 
 from headgen.faces import mesh
 from headgen.faces.irises import looking
+from headgen.fsrt import small_engine
 from headgen.fsrt.conditioning import FaceGeometry
 from headgen.fsrt.small_engine import SmallEngine
 
@@ -58,6 +59,24 @@ def test_what_is_learnt_moves_the_face_alone(model, picture):
     apart = np.abs(plain - learnt).max(-1)
     assert np.median(apart[core]) > 10 and apart[around].max() == 0
     assert np.abs(plain - picture).max(-1)[around].max() > 30  # where hair is, the skull moves the picture
+
+
+@pytest.mark.parametrize("enlargement", ["_FINEST", "_FINE"])
+def test_a_photograph_that_rests_stays_to_the_bit(model, picture, enlargement, monkeypatch):
+    monkeypatch.setattr(small_engine, "_FINEST", getattr(small_engine, enlargement))
+    assert np.array_equal(drawn(model, picture, face(0)), picture)
+
+
+def test_kept_weights_of_bfloat16_are_those_of_autocast(model, picture, monkeypatch):
+    def seen():
+        engine = SmallEngine(model, dtype=torch.bfloat16)
+        engine.prepare([picture], [face(0)])
+        return engine.render([face(12), face(-8)])
+
+    kept = seen()
+    monkeypatch.setattr(small_engine, "_with_weights", lambda model, dtype: model)
+    assert np.array_equal(kept, seen())
+    assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_hair_goes_with_the_skull_and_the_distance_stays():

@@ -65,6 +65,15 @@ def test_a_reader_can_be_read_twice(clip):
     np.testing.assert_array_equal(first, again[0])
 
 
+def test_every_third_frame(clip):
+    reader = VideoReader(clip)
+    all_of_them = list(reader)
+    some = list(reader.every(3))
+    assert [f.index for f in some] == [f.index for f in all_of_them[::3]]
+    assert [f.time for f in some] == [f.time for f in all_of_them[::3]]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(some, all_of_them[::3], strict=True))
+
+
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "suffix", "tolerance"),
     [
