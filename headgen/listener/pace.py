@@ -9,9 +9,9 @@ looked at as often as pictures are due.
 - What waits longer than a chunk is made at once: ten latent frames take little longer than two.
 - After `CALM` seconds of chunks that were in time and would have been with the next better level too, with a
   quarter of the time to spare: one level better. What a level costs is told from what the present one took.
-- A level that would be in time with less to spare is tried after `PATIENCE` seconds. If a picture is late
-  within as many seconds after that, the next trial has to wait twice as long, up to `MOST_PATIENCE`; if none
-  is, it waits no longer than the first.
+- A level that would be in time with less to spare is tried after `PATIENCE` seconds. If that was too
+  much within as many seconds after that, the next trial has to wait twice as long, up to `MOST_PATIENCE`; if
+  not, it waits no longer than the first.
 
 A picture whose time is over is not drawn: the one before stays, and the next one is in time again. So the
 listener gets coarser, but does not fall behind the speaker. Only where nothing would be in time for a second,
@@ -117,13 +117,13 @@ class Pace:
         """
         late = max(0.0, behind - self.delay)
         drawn = self.level.share if drawn is None else drawn
+        sparse = self.level.skips and drawn < 1 - LEFT_OUT
         if self._tried is not None:
             self._tried += length
-            if late > 0:
+            if late > 0 or sparse:
                 self._patience, self._tried = min(MOST_PATIENCE, 2 * self._patience), None
             elif self._tried >= self._patience:
                 self._patience, self._tried = PATIENCE, None
-        sparse = self.level.skips and drawn < 1 - LEFT_OUT
         if late > 0 or sparse:
             if (sparse or late >= self._late) and self._at + 1 < len(self.levels):
                 self._at += 1

@@ -349,6 +349,19 @@ def test_a_level_that_fails_is_tried_ever_more_rarely():
     assert tight(pace, 100, best_late=False)[0] <= PATIENCE + 1  # trusted again
 
 
+def test_leaving_out_too_many_pictures_is_tried_ever_more_rarely():
+    pace = Pace(2, 2, 0.5)
+    pace.made(0.32, 0.1, 0.3, 0.9)
+    tried = []
+    for k in range(1000):
+        before = pace.level
+        pace.made(0.32, 0.1, *((0.3, 0.3, 0.5) if before.skips else (0.14, 0.3)))
+        if pace.level.skips and not before.skips:
+            tried.append(k * 0.32)
+    waits = np.diff(tried)
+    assert len(waits) > 3 and waits[-1] > 2 * waits[0] and max(waits) <= MOST_PATIENCE + 2
+
+
 def test_figures_say_how_live_it_was(engine):
     figures = LiveFigures()
     for frame in listen_live(engine, in_real_time(sounds(12)), seeds, delay=600.0):
