@@ -54,19 +54,34 @@ class _Eye:
     """(h, w, 2) pixel centres."""
 
     @cached_property
-    def still(self) -> NDArray[np.float32]:
+    def _still(self) -> NDArray[np.float32]:
         """The eyeball (h, w, 3) as it is in the photograph."""
-        return self.drawn(np.zeros(2), (1.0, 1.0))
+        return self._drawn(np.zeros(2), (1.0, 1.0), np.s_[:, :])
 
-    def drawn(self, shift: NDArray, squeeze: tuple[float, float]) -> NDArray[np.float32]:
-        """The eyeball (h, w, 3) with its iris moved by `shift` pixels (2,).
+    def change(
+        self, shift: NDArray, squeeze: tuple[float, float]
+    ) -> tuple[tuple[int, int], NDArray[np.float32]]:
+        """What moving the iris adds to the photograph: x and y of the part that changes, and (h, w, 3).
 
         Args:
-            shift: x and y in pixels.
+            shift: (2,) x and y in pixels.
             squeeze: what lids will do to heights above and below the iris' centre; the iris is drawn as much
                 higher, and is round again afterwards.
         """
-        off = self.places - (self.centre + shift).astype(np.float32)
+        reach = self.radius * _EDGE[1] / min(1.0, *squeeze) + 1
+        both = np.stack([self.centre, self.centre + shift])
+        most = self.places.shape[1::-1]
+        x0, y0 = np.clip(np.floor(both.min(0) - reach).astype(int), 0, most)
+        x1, y1 = np.clip(np.ceil(both.max(0) + reach).astype(int) + 1, 0, most)
+        part = np.s_[y0:y1, x0:x1]
+        change = self.inside[part] * (self._drawn(shift, squeeze, part) - self._still[part])
+        return (self.corner[0] + int(x0), self.corner[1] + int(y0)), change
+
+    def _drawn(
+        self, shift: NDArray, squeeze: tuple[float, float], part: tuple[slice, slice]
+    ) -> NDArray[np.float32]:
+        """A part of the eyeball, its iris moved; see `change`."""
+        off = self.places[part] - (self.centre + shift).astype(np.float32)
         down = np.array([-self.along[1], self.along[0]], np.float32)
         across, height = off @ self.along.astype(np.float32), off @ down
         height = height * np.where(height < 0, squeeze[0], squeeze[1]).astype(np.float32)
@@ -76,7 +91,8 @@ class _Eye:
             self.disc, off + self.centre.astype(np.float32), None, cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-        return self.white + alpha[..., None] * (disc - self.white)
+        white = self.white[part]
+        return white + alpha[..., None] * (disc - white)
 
 
 class Irises:
@@ -129,7 +145,7 @@ class Irises:
         for k, eye in self._eyes.items():
             squeeze = (1.0, 1.0) if target is None else _squeeze(landmarks, target, eye)
             if squeeze != (1.0, 1.0) or shifts[k].any():
-                out[k] = eye.corner, eye.inside * (eye.drawn(shifts[k], squeeze) - eye.still)
+                out[k] = eye.change(shifts[k], squeeze)
         return out
 
     def _eye(
