@@ -42,6 +42,7 @@ from headgen.media.image import side_by_side
 from headgen.media.output import check_output
 from headgen.media.provenance import container_metadata, write_run_record
 from headgen.media.video import VIDEO_SUFFIXES
+from headgen.nn.threads import shared_cores
 from headgen.progress import ProgressCallback, ProgressEvent
 from headgen.scheduler import Planner, Result, Segment, Step, Transition, run
 
@@ -172,7 +173,7 @@ def reenact(
         raise InputError("no source photograph was given; name one with --source")
     check_output(output, suffixes=VIDEO_SUFFIXES, inputs=[*sources, driving])
     engine, weights = _engine(model, options, precision, device)
-    with open_driver(driving) as driver:
+    with open_driver(driving) as driver, shared_cores(engine.parallel):
         if not driver.has_pictures and (compare or engine.looks_at_pixels):
             who = "compare" if compare else f"model {model}"
             raise InputError(f"{driving}: a saved motion has no pictures, which {who} needs; give the video")

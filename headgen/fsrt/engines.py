@@ -57,7 +57,7 @@ class SmallReenactment:
         self.engine, self.options = engine, options
         on_cpu = engine.device.type == "cpu"
         self.parallel = min(MOST_THREADS, cores()) if on_cpu else 1
-        self.chunk = 2 if on_cpu else 16
+        self.chunk = 4 if on_cpu else 16
 
     def prepare(self, portraits: Sequence[Portrait], reference: DrivingFrame) -> None:
         """Encodes the sources and fixes the frame from which motion counts."""

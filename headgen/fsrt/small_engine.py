@@ -27,7 +27,7 @@ _FINEST, _FINE = (5, cv2.INTER_LINEAR), (3, cv2.INTER_CUBIC)
 """By how much the photograph is enlarged once, and how it is sampled then: either alone blurs what falls
 between pixels.  Odd factors keep its own pixels, so that what rests stays as it is; five times, linearly, is
 as sharp as twice, bicubically, in a sixth of the time."""
-_LARGE = 800  # sides of a crop from which on five times would take too much memory
+_LARGE = 1000  # sides of a crop from which on five times would take too much memory
 _EYES = 2  # enlargement of the photograph in which irises are moved
 _LEARNT = 0.4
 """Share of the learnt flow that moves the face; beyond it the prior moves the picture alone.  Our design: the
