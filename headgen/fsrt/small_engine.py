@@ -25,8 +25,10 @@ from headgen.fsrt.small import CENTRE, FSRTSmall, SourceState
 NETWORK_SIZE = 256
 _FINEST, _FINE = (5, cv2.INTER_LINEAR), (3, cv2.INTER_CUBIC)
 """By how much the photograph is enlarged once, and how it is sampled then: either alone blurs what falls
-between pixels.  Odd factors keep its own pixels, so that what rests stays as it is; five times, linearly, is
-as sharp as twice, bicubically, in a sixth of the time."""
+between pixels.  Five times, linearly, is as sharp as twice, bicubically, in a third of the time."""
+_CRISP = 0.03
+"""Share of both neighbours, three fine pixels away, that is taken off the photograph enlarged five times: it
+makes up for what linear sampling takes from the finest detail."""
 _LARGE = 1000  # sides of a crop from which on five times would take too much memory
 _EYES = 2  # enlargement of the photograph in which irises are moved
 _LEARNT = 0.4
@@ -92,7 +94,11 @@ class SmallEngine:
         photograph = crops[0].take(self.image, side, border="reflect")
         points = crops[0].to_crop(self.landmarks, side).astype(np.float64)
         self._finer, self._sampling = _FINEST if side < _LARGE else _FINE
-        self._photograph = cv2.cvtColor(_enlarged(photograph, self._finer), cv2.COLOR_RGB2RGBA)
+        fine = _enlarged(photograph, self._finer)
+        if self._sampling == cv2.INTER_LINEAR:
+            kernel = np.array([-_CRISP, 0, 0, 1 + 2 * _CRISP, 0, 0, -_CRISP])
+            fine = cv2.sepFilter2D(fine, -1, kernel, kernel)
+        self._photograph = cv2.cvtColor(fine, cv2.COLOR_RGB2RGBA)
         self._lashes = LashLines(self._photograph[..., :3], _finer(points, self._finer))
         self._gaze = Gaze(_enlarged(photograph, _EYES), _finer(points, _EYES), self._geometry)
         top, left, side_64 = (4 * v for v in CENTRE)
