@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from headgen.faces.calibrate import (
 )
 from headgen.faces.framing import Framing
 from headgen.faces.retarget import Retargeter, RetargetOptions
-from headgen.faces.tracker import MediaPipeTracker
+from headgen.faces.tracker import FaceTracker, MediaPipeTracker
 from headgen.fsrt.full_engine import EnginePrecision
 from headgen.fsrt.small import FSRTSmall
 from headgen.fsrt.small_engine import SmallEngine
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_THREADS = 8  # tracking, in one thread, cannot feed more
-_TRACKERS = 2  # that look at pictures drawn on trial, at the same time
 _LOOKS = 3  # at a drawn picture, until its landmarks settle
 
 
@@ -87,10 +86,9 @@ class SmallReenactment:
         states: list[NDArray] = []
         slips: list[NDArray] = []
         self._skin = None
-        with ExitStack() as stack:
-            trackers = [stack.enter_context(MediaPipeTracker()) for _ in range(_TRACKERS)]
+        with MediaPipeTracker(mirror=True) as tracker:
             # The tracker sees a picture in a row otherwise than the photograph: that is no deviation.
-            seen = self._seen(trackers, [still])[0]
+            seen = self._seen(tracker, [still])[0]
             own = np.full(len(CONTROLS), np.nan) if seen is None else retarget.shown(seen) - rest
             own_slip = 0 if seen is None else retarget.slipped(still, seen)
 
@@ -98,7 +96,7 @@ class SmallReenactment:
                 retarget.correction = correction
                 asked = [self._framing.part(retarget(samples[k]))[0] for k in probes[which]]
                 rows = np.full((len(asked), len(CONTROLS)), np.nan)
-                for k, face in enumerate(self._seen(trackers, [self._shifted(face) for face in asked])):
+                for k, face in enumerate(self._seen(tracker, [self._shifted(face) for face in asked])):
                     if face is not None:
                         rows[k] = retarget.shown(face) - own
                         states.append(retarget.shown(asked[k]))
@@ -121,31 +119,21 @@ class SmallReenactment:
         out[:, :2] += self._skin(controls_of(pose)) * pose.scale
         return out
 
-    def _seen(
-        self, trackers: Sequence[MediaPipeTracker], targets: Sequence[NDArray]
-    ) -> list[NDArray[np.float64] | None]:
+    def _seen(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> list[NDArray[np.float64] | None]:
         """The landmarks (478, 3) tracked in pictures drawn for targets (478, 3); None without a face.
 
-        Every tracker looks at its share of them, one after the other: what it sees depends a little on what
-        it saw before, and must not depend on the machine.  The looks before the last one only find the place.
+        The tracker looks at some while others are drawn.
         """
-        faces: list[NDArray[np.float64] | None] = [None] * len(targets)
-
-        def look(first: int) -> None:
-            tracker, mine = trackers[first], range(first, len(targets), len(trackers))
-            for k in range(0, len(mine), self.chunk):
-                which = mine[k : k + self.chunk]
-                for one, crop in zip(which, self.engine.render([targets[w] for w in which]), strict=True):
-                    whole = self.engine.place(crop)  # crops reflect what lies beyond the picture: faces, too
-                    if self._first.face > 1:  # by itself the tracker turns to the largest
-                        tracker.follow(self.engine.landmarks)
-                    for look in range(_LOOKS):
-                        tracker.mirror = look == _LOOKS - 1
-                        track = tracker.track(whole)
-                    faces[one] = None if track is None else track.landmarks
-
-        with ThreadPoolExecutor(min(self.parallel, len(trackers))) as pool:
-            list(pool.map(look, range(len(trackers))))
+        chunks = [targets[k : k + self.chunk] for k in range(0, len(targets), self.chunk)]
+        faces: list[NDArray[np.float64] | None] = []
+        with ThreadPoolExecutor(self.parallel) as pool:
+            for picture in chain.from_iterable(pool.map(self.engine.render, chunks)):
+                whole = self.engine.place(picture)  # crops reflect what lies beyond the picture: faces, too
+                if self._first.face > 1:  # by itself the tracker turns to the largest
+                    tracker.follow(self.engine.landmarks)
+                for _ in range(_LOOKS):
+                    track = tracker.track(whole)
+                faces.append(None if track is None else track.landmarks)
         return faces
 
     def render(self, frames: Sequence[DrivingFrame], whole: bool) -> list[NDArray[np.uint8]]:
