@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from headgen.faces import mesh
 from headgen.faces.irises import Irises
 from headgen.fsrt.conditioning import FaceGeometry
+from headgen.fsrt.lids import eye_part
 
 _SOFT = 0.03  # of an eye's width: how soft the border of what lies between the lids is
-_ROOM = 0.35  # of an eye's width, around the moved eye: where its iris may show
 _TURNS, _TURNED = 0.15, 0.45  # iris radii by which an eye has begun to turn, and has turned
 _SHUTS, _OPEN = 0.6, 0.9  # openings, over the photograph's, at which an eye is the network's, and no longer
 _WIDER, _WIDE = 1.2, 1.5  # the same for eyes that open
@@ -78,16 +78,13 @@ class Gaze:
         shifts = seen[:, :2] * [1, -1] * self._unit
         changes = self._irises.changes(shifts, face.vertices[: mesh.N_LANDMARKS])
         for k, (corner, difference) in changes.items():
-            outline = points[list(mesh.EYES[k][0]), :2]
-            pad = _ROOM * np.linalg.norm(outline[0] - outline[8])
-            x0, y0 = np.maximum(np.floor(outline.min(0) - pad).astype(int), 0)
-            x1, y1 = np.minimum(np.ceil(outline.max(0) + pad).astype(int) + 1, moved.shape[1::-1])
-            if x0 >= x1 or y0 >= y1:
+            there = eye_part(points[list(mesh.EYES[k][0]), :2], moved.shape)
+            if there is None:
                 continue
-            at = (places[y0:y1, x0:x1] + np.float32(0.5)) * np.float32(scale) - np.array(corner, np.float32)
+            at = (places[there] + np.float32(0.5)) * np.float32(scale) - np.array(corner, np.float32)
             at -= np.float32(0.5)
             here = cv2.remap(difference, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-            part = moved[y0:y1, x0:x1]
+            part = moved[there]
             part[:] = np.clip(part + here + 0.5, 0, 255).astype(np.uint8)
 
     def shares(self, face: FaceGeometry) -> dict[int, float]:

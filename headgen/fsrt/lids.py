@@ -22,7 +22,7 @@ _DARKEST = 20  # percentile of the luma along the upper lid that counts as lashe
 _NARROWEST = 0.1  # of an eye's width: eyes that are shut in the photograph bring their own line
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _PAD = 0.1  # of an eye's width, around the eye in the photograph
-_ROOM = 0.35  # of an eye's width, around the moved eye: where the line may lie
+_ROOM = 0.35  # of an eye's width, around the moved eye: where its line and its iris may lie
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,24 @@ class LashLines:
             share = np.clip((_APART - now) / (_APART - _MEETS), 0, 1)
             if share == 0:
                 continue
-            pad = _ROOM * width
-            x0, y0 = np.maximum(np.floor(outline.min(0) - pad).astype(int), 0)
-            x1, y1 = np.minimum(np.ceil(outline.max(0) + pad).astype(int) + 1, moved.shape[1::-1])
-            if x0 >= x1 or y0 >= y1:
+            there = eye_part(outline, moved.shape)
+            if there is None:
                 continue
-            at = places[y0:y1, x0:x1] - eye.corner
+            at = places[there] - eye.corner
             weight = cv2.remap(eye.inside, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
             weight = weight[..., None] * np.float32(share / 255)
-            part = moved[y0:y1, x0:x1]
+            part = moved[there]
             part[:] = (part + (eye.dark - part) * weight + 0.5).astype(np.uint8)
+
+
+def eye_part(outline: NDArray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """Rows and columns of a picture in which a moved eye may show; None if it lies beside the picture.
+
+    Args:
+        outline: (16, 2) the eye's contour, in pixels of the picture.
+        shape: height and width of the picture.
+    """
+    pad = _ROOM * float(np.linalg.norm(outline[0] - outline[8]))
+    x0, y0 = np.maximum(np.floor(outline.min(0) - pad).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(outline.max(0) + pad).astype(int) + 1, shape[1::-1])
+    return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
