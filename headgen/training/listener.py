@@ -63,6 +63,9 @@ SHIFT = 3.0
 NOISE_CENTRE, NOISE_SPREAD = 1.8, 1.6
 """Of the noise levels that are trained at, in logits. Motion is even over many frames, so that there is much
 to tell from it even where noise has nine tenths of the say."""
+EARLY_CENTRE, EARLY_SPREAD = 3.5, 1.0
+"""The same of stretches that are trained on for the first steps of making a listener, where nothing but what
+the network is told can tell to which side a head tilts: with less noise it is seen, and hardly learnt."""
 SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
@@ -74,6 +77,8 @@ MOST_WISHES, SHORTEST_WISH, SHORTEST_SIDE = 28, 1.0, 0.6
 ASKED, ASKED_BESIDES = 0.5, 0.2
 """Of stretches with wishes, how many are of listeners who were asked for something, where the data has any;
 and of what these were not asked for, how much is told nevertheless."""
+CLEARLY = 0.3
+"""Level from which on somebody was clearly asked for something."""
 SOON = 0.32
 """Seconds before a listener's answer in which the speaker's tokens are to announce it."""
 WATCHED = tuple(
@@ -179,10 +184,13 @@ class ListeningClips(Dataset[Batch]):
         latent_frames: F of a stretch.
         lead: speaker rows before its beginning that go with it; what is not there is marked as unknown.
         seed: base of all randomness.
+        sided: of all stretches, how many are chosen for a listener who was asked for one of `SIDED`.
     """
 
-    def __init__(self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0) -> None:
-        self.frames, self.lead, self.seed = latent_frames, lead, seed
+    def __init__(
+        self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0, sided: float = 0.15
+    ) -> None:
+        self.frames, self.lead, self.seed, self.sided = latent_frames, lead, seed, sided
         clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
         clips = [c for c in clips if len(c.latents) >= latent_frames]
         if not clips:
@@ -194,6 +202,12 @@ class ListeningClips(Dataset[Batch]):
             for take in clip.takes:
                 kind = self.asked if take.facts["asks"] else self.listeners
                 kind.append(Listener(clip.track, take.latents, take.facts, codec))
+        self.sided_asks = [
+            (number, ask)
+            for number, listener in enumerate(self.asked)
+            for ask in listener.facts["asks"]
+            if ask["kind"] in SIDED and ask["level"] >= CLEARLY
+        ]
         self.occasions: dict[str, list[tuple[int, float]]] = {}
         for number, listener in enumerate(self.listeners):
             for event in listener.events:
@@ -214,8 +228,9 @@ class ListeningClips(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, index))
         told = rng.random() < TOLD
         seconds = FRAMES_PER_LATENT / FPS
-        if told and self.asked and rng.random() < ASKED:
-            listener, start = self.any(self.asked, rng)
+        aside = bool(self.sided_asks) and rng.random() < self.sided
+        if aside or (told and self.asked and rng.random() < ASKED):
+            listener, start = self.to_a_side(rng) if aside else self.any(self.asked, rng)
             wishes = asked_for(listener, start * seconds, self.frames * seconds, rng)
         else:
             rare = told and rng.random() < RARE
@@ -242,9 +257,18 @@ class ListeningClips(Dataset[Batch]):
         """The same, with a behaviour that occurs in it, all equally often: some hardly would otherwise."""
         kind = str(rng.choice(sorted(self.occasions)))
         number, second = self.occasions[kind][int(rng.integers(len(self.occasions[kind])))]
-        last = len(self.listeners[number].latents) - self.frames
+        return self.listeners[number], self.around(second, self.listeners[number], rng), kind
+
+    def to_a_side(self, rng: np.random.Generator) -> tuple[Listener, int]:
+        """One of those who were asked, at a time when they were clearly asked for one of `SIDED`."""
+        number, ask = self.sided_asks[int(rng.integers(len(self.sided_asks)))]
+        second = float(rng.uniform(ask["start"], ask["end"]))
+        return self.asked[number], self.around(second, self.asked[number], rng)
+
+    def around(self, second: float, listener: Listener, rng: np.random.Generator) -> int:
+        """The latent frame that a stretch begins with which has a second of a listener in it."""
         begin = int(second * FPS / FRAMES_PER_LATENT) - int(rng.integers(self.frames))
-        return self.listeners[number], int(np.clip(begin, 0, last)), kind
+        return int(np.clip(begin, 0, len(listener.latents) - self.frames))
 
 
 def asked(
@@ -346,18 +370,20 @@ class ListeningData(EndlessData):
         workers: processes that prepare them; 0 prepares them in the training process.
         seed: base of all randomness of the data.
         lead: speaker rows before a stretch that go with it: the adapter's history.
+        sided: see `ListeningClips`.
     """
 
     def __init__(
         self, data: str, latent_frames: int = 48, batch_size: int = 16, workers: int = 0, seed: int = 0,
-        lead: int = 88,
+        lead: int = 88, sided: float = 0.15,
     ) -> None:  # fmt: skip
         super().__init__(batch_size, workers)
-        self.folder, self.latent_frames, self.seed, self.lead = Path(data), latent_frames, seed, lead
+        self.folder, self.latent_frames, self.seed = Path(data), latent_frames, seed
+        self.lead, self.sided = lead, sided
 
     def examples(self, split: str) -> ListeningClips:
         """Stretches of the conversations of a split."""
-        return ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed)
+        return ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed, self.sided)
 
 
 class ListenerGenModule(L.LightningModule):
@@ -375,6 +401,7 @@ class ListenerGenModule(L.LightningModule):
         warmup: steps of linear warm-up.
         total: steps of the cosine decay, to a twentieth.
         withhold: how often audio, and independently motion, is withheld.
+        early: how many stretches have as much noise as where listeners are begun.
         steadiness: weight of the error of frame-to-frame changes.
         gates: how far the adapter's gates stand open at first, 0 to 1, when all is trained from scratch.
         announcing: weight of the loss by which the adapter learns what is answered.
@@ -399,6 +426,7 @@ class ListenerGenModule(L.LightningModule):
         warmup: int = 200,
         total: int = 6000,
         withhold: float = 0.1,
+        early: float = 0.25,
         steadiness: float = 4.0,
         gates: float = 0.5,
         announcing: float = 1.0,
@@ -516,7 +544,11 @@ class ListenerGenModule(L.LightningModule):
         def normal(*shape: int) -> Tensor:
             return noise.normal(*shape).to(clean.device)
 
-        level = torch.sigmoid(normal(1) * NOISE_SPREAD + NOISE_CENTRE)
+        early = draw(1) < self.hparams.early
+        level = torch.sigmoid(
+            normal(1) * torch.where(early, EARLY_SPREAD, NOISE_SPREAD)
+            + torch.where(early, EARLY_CENTRE, NOISE_CENTRE)
+        )
         past = torch.where(draw(1) < 0.5, (draw(1) * frames).floor(), 0.0)
         is_past = torch.arange(frames, device=clean.device)[None] < past
         sigma = torch.where(is_past, 0.0, level)

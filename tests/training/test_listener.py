@@ -210,6 +210,7 @@ def test_the_shipped_recipes_name_options_that_there_are():
     for path in (
         DEBUG,
         "configs/train/listener-small.yaml",
+        "configs/train/listener-small-sides.yaml",
         "configs/train/listener-small-asked.yaml",
     ):
         config = yaml.safe_load(Path(path).read_text())
@@ -268,6 +269,46 @@ def test_listeners_who_were_asked_are_learnt_from_only_with_what_they_were_asked
             assert any(bool(row[tilt] == 1) for row in item["text"])
             taken += 1
     assert 5 <= taken <= 20
+
+
+def test_stretches_are_chosen_for_what_goes_to_a_side(conversations):
+    clips = ListeningClips(conversations, "train", 8, 10, seed=3, sided=0.5)
+    first = clips.listeners[0]
+    asks = [
+        {"kind": "tilt", "level": 0.9, "start": 1.6, "end": 3.2},
+        {"kind": "gaze_away", "level": 0.1, "start": 0.0, "end": 3.2},  # hardly asked for
+        {"kind": "nod", "level": 0.9, "start": 0.0, "end": 3.2},
+    ]
+    number = np.arange(len(first.latents), dtype=first.latents.dtype)[:, None, None]
+    marked = 10 + np.broadcast_to(number, first.latents.shape)
+    clips.asked = [Listener(first.track, marked, {**first.facts, "asks": asks}, tiny_codec())]
+    clips.sided_asks = [(0, asks[0])]
+    starts = [float(clips.to_a_side(np.random.default_rng(k))[1]) for k in range(100)]
+    # Ten latent frames of the tilt, eight of a stretch: it overlaps, and begins nowhere else.
+    assert min(starts) >= 3 and max(starts) == LATENTS - 8 and len(set(starts)) > 6
+    found = ListeningClips(conversations, "train", 8, 10, seed=3, sided=0.5)
+    assert found.sided_asks == []  # nobody was asked: stretches are drawn as if there were no such share
+    chosen = [bool((clips[k]["latents"] >= 10).all()) for k in range(80)]
+    assert 40 <= sum(chosen) < 75
+
+
+def test_early_noise_is_where_listeners_are_begun(conversations):
+    batch = next(iter(ListeningData(str(conversations), latent_frames=12, batch_size=4).val_dataloader()))
+    levels = []
+
+    def predict(model, noisy, sigma, batch, keep):
+        levels.append(sigma[sigma > 0])
+        return module_predict(model, noisy, sigma, batch, keep)
+
+    for early in (0.0, 1.0):
+        module = ListenerGenModule(
+            str(conversations), width=64, heads=2, layers=1, window=12, adapter_width=32, early=early
+        )
+        module_predict, module.predict = module.predict, predict
+        for k in range(8):
+            module.loss(module.model, batch, Noise(range(4 * k, 4 * k + 4)))
+    usual, begun = torch.cat(levels[:8]), torch.cat(levels[8:])
+    assert begun.median() > 0.95 > usual.median() and begun.min() > 0.5 > usual.min()
 
 
 def test_the_side_of_what_is_done_is_told_with_it():
