@@ -27,7 +27,7 @@ from headgen.faces.events import motion_events
 from headgen.faces.portrait import Portrait, read_portrait
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.listen import MOST_STEPS
-from headgen.listener.engine import CHUNK, LIVELINESS, SEGMENT, Long, PortraitPainter, load_pipeline
+from headgen.listener.engine import CHUNK, SEGMENT, Long, PortraitPainter, load_pipeline
 from headgen.listener.gen import ListenerPipeline
 from headgen.listener.latents import WarpCodec, frames_of, soften_joints
 from headgen.listener_request import PAINTER
@@ -185,7 +185,8 @@ def made(
     for first in range(0, len(clips), TOGETHER):
         some = clips[first : first + TOGETHER]
         noises = [torch.Generator().manual_seed(derived_seed(seed, f"clip {clip.name}")) for clip in some]
-        noise = LIVELINESS * torch.cat([pipeline.noise(1, count, generator) for generator in noises])
+        noise = torch.cat([pipeline.noise(1, count, generator) for generator in noises])
+        noise = pipeline.config.liveliness * noise
         stretches = [(0, count)] if long == "causal" else cut(count, segment)
         latents = [
             pipeline(

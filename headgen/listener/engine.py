@@ -82,9 +82,6 @@ SHUT = 0.5
 """Opening of the lids, relative to rest, under which an eye counts as shut."""
 READ_AHEAD = 0.48
 """Seconds before its time that a wish is read: a face takes that long to show what it is asked for."""
-LIVELINESS = 1.05
-"""Size of the noise. On held-out conversations it brings blinks (17 a minute) and nods (9) to as many as true
-listeners have; of its own accord the network moves by half of the true variance."""
 
 
 @dataclass(frozen=True)
@@ -288,14 +285,10 @@ class LatentEngine:
         return LatentSegment(self.pipeline, self.tokens, noise, before, past, self.guidance, text)
 
     def noise(self, count: int, opening: bool, generator: torch.Generator) -> Tensor:
-        """Noise (1, F, P, D) that a segment is made of.
-
-        Our design: it is `LIVELINESS` times as large as in training. The network is small and errs towards
-        the mean: of its own accord people move by less and blink half as often as those it learnt from.
-        """
+        """Noise (1, F, P, D) that a segment is made of, as large as the model says."""
         if opening:
             return self.opening_noise(count, generator)
-        return LIVELINESS * self.pipeline.noise(1, count, generator)
+        return self.pipeline.config.liveliness * self.pipeline.noise(1, count, generator)
 
     def opening_noise(self, count: int, generator: torch.Generator) -> Tensor:
         """Noise (1, F, P, D) for a video's first segment.
@@ -305,7 +298,7 @@ class LatentEngine:
         and sees nothing would blink in good time; how often eyes blink later is not touched, and the choice
         knows nothing of the speaker.
         """
-        noise = LIVELINESS * self.pipeline.noise(OPENING_TRIES, count, generator)
+        noise = self.pipeline.config.liveliness * self.pipeline.noise(OPENING_TRIES, count, generator)
         frames = min(count, OPENING)
         idle = self.pipeline.idle(self.tokens.expand(OPENING_TRIES, -1, -1), noise[:, :frames], OPENING_STEPS)
         open_eyes = np.stack([openness(self.pipeline.codec.decode(one)) for one in idle])

@@ -70,8 +70,8 @@ SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
-TOLD, RARE = 0.6, 0.4
-"""Of stretches, how many come with wishes; and of those, how many are chosen for a behaviour."""
+RARE = 0.4
+"""Of stretches with wishes, how many are chosen for a behaviour."""
 MOST_WISHES, SHORTEST_WISH, SHORTEST_SIDE = 28, 1.0, 0.6
 """Wishes of a stretch, and seconds that one holds, and that it holds for one side."""
 ASKED, ASKED_BESIDES = 0.5, 0.2
@@ -185,12 +185,21 @@ class ListeningClips(Dataset[Batch]):
         lead: speaker rows before its beginning that go with it; what is not there is marked as unknown.
         seed: base of all randomness.
         sided: of all stretches, how many are chosen for a listener who was asked for one of `SIDED`.
+        told: of the others, how many come with wishes.
     """
 
     def __init__(
-        self, directory: Path, split: str, latent_frames: int, lead: int, seed: int = 0, sided: float = 0.15
+        self,
+        directory: Path,
+        split: str,
+        latent_frames: int,
+        lead: int,
+        seed: int = 0,
+        sided: float = 0.15,
+        told: float = 0.6,
     ) -> None:
-        self.frames, self.lead, self.seed, self.sided = latent_frames, lead, seed, sided
+        self.frames, self.lead, self.seed = latent_frames, lead, seed
+        self.sided, self.told = sided, told
         clips = [read_clip(Path(directory), name) for name in clip_names(Path(directory), split)]
         clips = [c for c in clips if len(c.latents) >= latent_frames]
         if not clips:
@@ -226,7 +235,7 @@ class ListeningClips(Dataset[Batch]):
             ``answers`` (F * G, K) bool, which behaviours begin shortly because of the speaker.
         """
         rng = np.random.default_rng((self.seed, index))
-        told = rng.random() < TOLD
+        told = rng.random() < self.told
         seconds = FRAMES_PER_LATENT / FPS
         aside = bool(self.sided_asks) and rng.random() < self.sided
         if aside or (told and self.asked and rng.random() < ASKED):
@@ -370,20 +379,22 @@ class ListeningData(EndlessData):
         workers: processes that prepare them; 0 prepares them in the training process.
         seed: base of all randomness of the data.
         lead: speaker rows before a stretch that go with it: the adapter's history.
-        sided: see `ListeningClips`.
+        sided, told: see `ListeningClips`.
     """
 
     def __init__(
         self, data: str, latent_frames: int = 48, batch_size: int = 16, workers: int = 0, seed: int = 0,
-        lead: int = 88, sided: float = 0.15,
+        lead: int = 88, sided: float = 0.15, told: float = 0.6,
     ) -> None:  # fmt: skip
         super().__init__(batch_size, workers)
         self.folder, self.latent_frames, self.seed = Path(data), latent_frames, seed
-        self.lead, self.sided = lead, sided
+        self.lead, self.sided, self.told = lead, sided, told
 
     def examples(self, split: str) -> ListeningClips:
         """Stretches of the conversations of a split."""
-        return ListeningClips(self.folder, split, self.latent_frames, self.lead, self.seed, self.sided)
+        return ListeningClips(
+            self.folder, split, self.latent_frames, self.lead, self.seed, self.sided, self.told
+        )
 
 
 class ListenerGenModule(L.LightningModule):

@@ -30,8 +30,8 @@ from einops import rearrange
 from torch import Tensor
 
 from headgen import hub
-from headgen.listener.engine import CHUNK, LIVELINESS
-from headgen.listener.gen import ListenerPipeline, for_steps, rows_before
+from headgen.listener.engine import CHUNK
+from headgen.listener.gen import LIVELINESS, ListenerPipeline, for_steps, rows_before
 from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
 from headgen.training.listener import PAST_NOISE, SHIFT, Batch, ListenerGenModule, Told
 from headgen.training.shares import Noise, Share
