@@ -78,8 +78,8 @@ OPENING_TRIES, OPENING_STEPS = 8, 4
 """Noises that are looked at for it, and denoising steps."""
 SETTLE = 25
 """Video frames that lead from the portrait to how the listener holds the head (1 s)."""
-SHUT = 0.5
-"""Opening of the lids, relative to rest, under which an eye counts as shut."""
+SHUT, SHUT_WELL = 0.5, 0.4
+"""Opening of the lids, relative to rest, under which an eye counts as shut, and as well shut."""
 READ_AHEAD = 0.48
 """Seconds before its time that a wish is read: a face takes that long to show what it is asked for."""
 
@@ -303,7 +303,7 @@ class LatentEngine:
         idle = self.pipeline.idle(self.tokens.expand(OPENING_TRIES, -1, -1), noise[:, :frames], OPENING_STEPS)
         open_eyes = np.stack([openness(self.pipeline.codec.decode(one)) for one in idle])
         least = open_eyes[:, OPENING_CALM:].min(1) if open_eyes.shape[1] > OPENING_CALM else open_eyes.min(1)
-        blinks = np.flatnonzero(least < SHUT)
+        blinks = np.flatnonzero(least < SHUT_WELL)
         chosen = int(blinks[0]) if len(blinks) else int(least.argmin())
         return noise[chosen : chosen + 1]
 
