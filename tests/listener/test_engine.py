@@ -12,16 +12,19 @@ from headgen.faces.portrait import Portrait
 from headgen.fsrt.small import FSRTSmall
 from headgen.listener import engine as engine_module
 from headgen.listener.engine import (
+    LASHES,
     READ_AHEAD,
     SETTLE,
     LatentEngine,
     ListenEngine,
     ListenJob,
     ListenOptions,
+    openness,
     settling,
+    shut_well,
 )
 from headgen.listener.gen import Guidance
-from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS
+from headgen.listener.latents import CHANNELS, FRAMES_PER_LATENT, PARTS, FaceMotion
 from headgen.listener.track import joined
 from headgen.listener.wishes import WISHES, Wish
 from headgen.scheduler import plan_segments, run
@@ -193,3 +196,20 @@ def test_neighbouring_segments_read_the_same_sides():
     assert len(both) == 6 and all(first[f] == second[f] for f in both)
     assert set(first.values()) | set(second.values()) == {-1.0, 1.0}
     assert len(first) == len(second) == length
+
+
+def test_eyes_that_nearly_shut_are_drawn_shut_and_others_as_they_are():
+    rest = mesh.mean_face()
+    left = np.array([1.1, 0.9, 0.71, 0.6, 0.45, 0.37, 0.2, 0.1])  # of the opening
+    shape = np.zeros((len(left), *rest.shape))
+    for contour, _, _ in mesh.EYES:
+        for upper, lower in zip(contour[1:8], contour[:8:-1], strict=True):
+            shape[:, upper] = (rest[lower] - rest[upper]) * (1 - left[:, None])
+    drawn = shut_well(FaceMotion(np.zeros((len(left), 6)), shape))
+    found = openness(drawn)
+    assert np.array_equal(drawn.shape[:3], shape[:3])
+    assert found[3] < 0.55 and np.all(np.diff(found) <= 1e-9)
+    assert found[5] == pytest.approx(LASHES, abs=0.01) and found[6] == pytest.approx(LASHES, abs=0.01)
+    assert found[7] == pytest.approx(0.1, abs=0.01)  # what is shut further stays so
+    moved = np.abs(drawn.shape - shape).max((0, 2)) > 0
+    assert set(np.flatnonzero(moved)) == {c[k] for c, _, _ in mesh.EYES for k in range(1, 8)}
