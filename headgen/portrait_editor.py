@@ -162,10 +162,7 @@ def displaced(edit: PortraitEdit, gap: float = 0.0) -> NDArray[np.float64]:
     eyes *= 1 + edit.gaze_y / RANGES["gaze_y"].high * (_LOOK_UP if edit.gaze_y > 0 else _LOOK_DOWN)
     eyes *= 1 - _SQUINT * max(0.0, edit.smile)
     for contour, _, _ in mesh.EYES:
-        upper, lower = list(contour[1:8]), list(contour[:8:-1])
-        middle = 0.3 * face[upper] + 0.7 * face[lower]
-        face[upper] = middle + eyes * (face[upper] - middle)
-        face[lower] = middle + eyes * (face[lower] - middle)
+        mesh.scale_lids(face, contour, eyes)
     return face
 
 

@@ -50,6 +50,19 @@ N_LANDMARKS = 478
 _Y_DOWN_TO_UP = np.array([1.0, -1.0, -1.0])
 
 
+def lids(contour: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Upper and lower lid of an eye's contour, see `EYES`: seven points each, from the outer corner on."""
+    return list(contour[1:8]), list(contour[:8:-1])
+
+
+def scale_lids(face: Floats, contour: Sequence[int], ratio: float) -> None:
+    """Scales the opening of one eye of a face (478, 3) in place: both lids towards a line between them."""
+    upper, lower = lids(contour)
+    line = 0.3 * face[upper] + 0.7 * face[lower]
+    face[upper] = line + ratio * (face[upper] - line)
+    face[lower] = line + ratio * (face[lower] - line)
+
+
 def opening(points: Floats, pairs: Sequence[tuple[int, int]]) -> float:
     """Mean distance of pairs of upper and lower lid or lip among points (478, 2 or 3)."""
     return float(np.mean([np.linalg.norm(points[a] - points[b]) for a, b in pairs]))

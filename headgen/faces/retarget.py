@@ -103,14 +103,6 @@ def _openness(frontal: NDArray, contour: tuple[int, ...], pairs: tuple[tuple[int
     return mesh.opening(frontal, pairs) / max(width, 1e-6)
 
 
-def _scale_lids(frontal: NDArray, contour: tuple[int, ...], ratio: float) -> None:
-    """Scales the opening of one eye in place: upper and lower lid towards their middle line."""
-    upper, lower = list(contour[1:8]), list(contour[:8:-1])
-    middle = 0.3 * frontal[upper] + 0.7 * frontal[lower]
-    frontal[upper] = middle + ratio * (frontal[upper] - middle)
-    frontal[lower] = middle + ratio * (frontal[lower] - middle)
-
-
 def _lid_skin(contour: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """How much each landmark (478,) goes with the edge of one eye's lids, and with which point of it."""
     face = mesh.mean_face().astype(np.float64)
@@ -230,7 +222,7 @@ class Retargeter:
             ratio = max(0.0, 1 + strength * (ratio - 1))
             edge = list(contour)
             lids = self._base.copy()
-            _scale_lids(lids, contour, ratio)
+            mesh.scale_lids(lids, contour, ratio)
             moved = lids[edge] - self._base[edge]
             share, nearest = self._lid_skin[contour[0]]
             out += share[:, None] * (moved[nearest] - (out - self._base))

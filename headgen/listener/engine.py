@@ -418,7 +418,7 @@ def shut_well(motion: FaceMotion) -> FaceMotion:
     rest = mesh.mean_face()
     shape = motion.shape.copy()
     for contour, _, _ in mesh.EYES:
-        upper, lower = np.array(contour[1:8]), np.array(contour[:8:-1])  # both from the outer corner on
+        upper, lower = mesh.lids(contour)
         usual = rest[upper] - rest[lower]
         gap = usual + shape[:, upper] - shape[:, lower]
         opening = np.linalg.norm(gap, axis=-1).mean(-1) / np.linalg.norm(usual, axis=-1).mean()

@@ -70,8 +70,9 @@ SHARPEST = 0.2
 """Noise level below which errors do not count more."""
 PAST_NOISE = 0.1
 """Largest noise on the clean frames that a stretch begins with: what is gone on from is never perfect."""
-RARE = 0.4
-"""Of stretches with wishes, how many are chosen for a behaviour."""
+ASIDE, TOLD, RARE = 0.15, 0.6, 0.4
+"""Usual shares: of all stretches, those chosen for listeners who were asked for one of `SIDED`; of the rest,
+those that come with wishes; and of these, those that are chosen for a behaviour."""
 MOST_WISHES, SHORTEST_WISH, SHORTEST_SIDE = 28, 1.0, 0.6
 """Wishes of a stretch, and seconds that one holds, and that it holds for one side."""
 ASKED, ASKED_BESIDES = 0.5, 0.2
@@ -195,8 +196,8 @@ class ListeningClips(Dataset[Batch]):
         latent_frames: int,
         lead: int,
         seed: int = 0,
-        sided: float = 0.15,
-        told: float = 0.6,
+        sided: float = ASIDE,
+        told: float = TOLD,
     ) -> None:
         self.frames, self.lead, self.seed = latent_frames, lead, seed
         self.sided, self.told = sided, told
@@ -211,12 +212,7 @@ class ListeningClips(Dataset[Batch]):
             for take in clip.takes:
                 kind = self.asked if take.facts["asks"] else self.listeners
                 kind.append(Listener(clip.track, take.latents, take.facts, codec))
-        self.sided_asks = [
-            (number, ask)
-            for number, listener in enumerate(self.asked)
-            for ask in listener.facts["asks"]
-            if ask["kind"] in SIDED and ask["level"] >= CLEARLY
-        ]
+        self.sided_asks = asks_for_a_side(self.asked)
         self.occasions: dict[str, list[tuple[int, float]]] = {}
         for number, listener in enumerate(self.listeners):
             for event in listener.events:
@@ -278,6 +274,16 @@ class ListeningClips(Dataset[Batch]):
         """The latent frame that a stretch begins with which has a second of a listener in it."""
         begin = int(second * FPS / FRAMES_PER_LATENT) - int(rng.integers(self.frames))
         return int(np.clip(begin, 0, len(listener.latents) - self.frames))
+
+
+def asks_for_a_side(listeners: Sequence[Listener]) -> list[tuple[int, dict[str, Any]]]:
+    """What was clearly asked for that goes to a side, after the number of the listener who was asked."""
+    return [
+        (number, ask)
+        for number, listener in enumerate(listeners)
+        for ask in listener.facts["asks"]
+        if ask["kind"] in SIDED and ask["level"] >= CLEARLY
+    ]
 
 
 def asked(
@@ -384,7 +390,7 @@ class ListeningData(EndlessData):
 
     def __init__(
         self, data: str, latent_frames: int = 48, batch_size: int = 16, workers: int = 0, seed: int = 0,
-        lead: int = 88, sided: float = 0.15, told: float = 0.6,
+        lead: int = 88, sided: float = ASIDE, told: float = TOLD,
     ) -> None:  # fmt: skip
         super().__init__(batch_size, workers)
         self.folder, self.latent_frames, self.seed = Path(data), latent_frames, seed

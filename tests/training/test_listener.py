@@ -31,6 +31,7 @@ from headgen.training.listener import (
     answers,
     asked,
     asked_for,
+    asks_for_a_side,
     importance,
 )
 from headgen.training.shares import Noise
@@ -286,7 +287,8 @@ def test_stretches_are_chosen_for_what_goes_to_a_side(conversations):
     number = np.arange(len(first.latents), dtype=first.latents.dtype)[:, None, None]
     marked = 10 + np.broadcast_to(number, first.latents.shape)
     clips.asked = [Listener(first.track, marked, {**first.facts, "asks": asks}, tiny_codec())]
-    clips.sided_asks = [(0, asks[0])]
+    clips.sided_asks = asks_for_a_side(clips.asked)
+    assert clips.sided_asks == [(0, asks[0])]
     starts = [float(clips.to_a_side(np.random.default_rng(k))[1]) for k in range(100)]
     # Ten latent frames of the tilt, eight of a stretch: it overlaps, and begins nowhere else.
     assert min(starts) >= 3 and max(starts) == LATENTS - 8 and len(set(starts)) > 6
