@@ -21,7 +21,7 @@ from headgen.evaluation.listener_systems import HeldOut, Listeners, held_out
 from headgen.evaluation.text_phrasings import PHRASINGS, phrasing_report
 from headgen.faces.events import nods
 from headgen.faces.motion import MOTION_NAMES
-from headgen.listener.engine import load_pipeline
+from headgen.listener.engine import Long, load_pipeline
 from headgen.listener.gen import Guidance
 from headgen.listener.latents import FRAMES_PER_LATENT
 from headgen.listener.text import load_text_encoder, read_text
@@ -111,7 +111,8 @@ class Report:
         reading = facts["reading"]
         lines = [
             f"{facts['model']}: {facts['conversations']} held-out conversations of {facts['seconds']:g} s, "
-            f"{facts['steps']} steps, text scale {facts['text_scale']:g}, seed {facts['seed']}",
+            f"{facts['long']}, {facts['steps']} steps, text scale {facts['text_scale']:g}, "
+            f"seed {facts['seed']}",
             f"reading phrasings that were not trained on: precision {reading['precision']:.3f}, recall "
             f"{reading['recall']:.3f}",
             "",
@@ -139,6 +140,7 @@ def bench(
     seconds: float = 16.0,
     steps: int = 8,
     text_scale: float = 1.0,
+    long: Long = "segments",
     output: Path | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -154,6 +156,7 @@ def bench(
         seconds: of each, at most.
         steps: denoising steps.
         text_scale: how strongly the text is followed.
+        long: ``segments``, or ``causal`` as live listeners are made.
         output: file to write all figures to (.json).
         device: `auto`, `cpu`, `cuda`, ...
         seed: of the listeners.
@@ -175,7 +178,7 @@ def bench(
         check_output(Path(output), suffixes=(".json",))
     encoder = load_text_encoder(hub.resolve(text_model).folder)
     pipeline = load_pipeline(hub.resolve(model).folder).to(resolve_device(device))
-    listeners = Listeners(pipeline, "segments", steps, seed)
+    listeners = Listeners(pipeline, long, steps, seed)
     conversations = shortened(held_out(Path(data), clips), seconds)
     middle = len(conversations[0].track) // (2 * FRAMES_PER_LATENT) * FRAMES_PER_LATENT
     requests = {
@@ -214,7 +217,8 @@ def bench(
         }
     facts = {
         "model": model, "data": str(data), "conversations": len(conversations),
-        "seconds": conversations[0].seconds, "steps": steps, "text_scale": text_scale, "seed": seed,
+        "seconds": conversations[0].seconds, "steps": steps, "text_scale": text_scale, "long": long,
+        "seed": seed,
         "reading": phrasing_report(encoder), "behaviours": behaviours,
     }  # fmt: skip
     if output is not None:

@@ -171,6 +171,80 @@ NEGATED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """By what is not to be done."""
 
+AFTERWARDS: dict[str, tuple[str, ...]] = {
+    "nod": (
+        "her head keeps nodding as he talks",
+        "gives the occasional nod of approval",
+        "signals yes with repeated nods",
+        "please nod whenever you agree",
+        "with small nods of understanding",
+    ),
+    "smile": (
+        "the mouth breaks into a grin",
+        "smiles back at whoever is talking",
+        "has a warm smile for the speaker",
+        "cannot hide a smile",
+        "listens with a smile playing on the lips",
+    ),
+    "tilt": (
+        "her head tips over to one side",
+        "cocks his head like a curious dog",
+        "listens with the head tilted",
+        "lets the head sink towards the shoulder",
+        "tilting the head now and again",
+    ),
+    "frown": (
+        "his brows are furrowed",
+        "wears a deep frown",
+        "draws the brows together as if puzzled",
+        "scowls at every sentence",
+        "the forehead shows wrinkles",
+    ),
+    "surprise": (
+        "the eyes fly wide open",
+        "looks as if struck by surprise",
+        "shows a startled look",
+        "gasps in astonishment",
+        "mouth and eyes wide open in amazement",
+    ),
+    "gaze_away": (
+        "does not meet the speaker's gaze",
+        "her eyes stray from the speaker",
+        "stares out of the window",
+        "never holds eye contact for long",
+        "keeps looking somewhere else",
+    ),
+}
+"""By what is asked for: written when nothing of the encoder was changed any more."""
+
+NEGATED_AFTERWARDS: dict[str, tuple[str, ...]] = {
+    "nod": (
+        "please, no more nods",
+        "listens and never once nods",
+    ),
+    "smile": (
+        "keep any smile off the face",
+        "doesn't crack a smile",
+    ),
+    "tilt": (
+        "head held upright, never tilted",
+        "do not cock the head",
+    ),
+    "frown": (
+        "without a trace of a frown",
+        "refuses to scowl",
+    ),
+    "surprise": (
+        "is not to gasp in surprise",
+        "never looks astonished",
+    ),
+    "gaze_away": (
+        "eyes stay fixed on the speaker",
+        "her gaze never wanders",
+    ),
+}
+"""The same of what is not to be done."""
+
 MIXED: tuple[tuple[str, Mapping[str, float]], ...] = (
     ("smiles warmly and nods", {"warm": 0.75, "smile": 0.75, "nod": 0.75}),
     ("a sceptical listener who frowns a lot but never shakes the head", {"sceptical": 0.75, "frown": 1,
@@ -213,6 +287,12 @@ def phrasing_report(encoder: TextEncoder) -> dict[str, Any]:
         ],
         "negated": [(text, {name: 0.0}) for name, texts in NEGATED.items() for text in texts],
         "mixed": list(MIXED),
+        "afterwards": [
+            (text, {name: amount})
+            for table, amount in ((AFTERWARDS, 0.75), (NEGATED_AFTERWARDS, 0.0))
+            for name, texts in table.items()
+            for text in texts
+        ],
     }
     counts = {name: [0, 0, 0] for name in WISHES}  # understood rightly, understood, expected
     report: dict[str, Any] = {"wrong": []}
@@ -253,5 +333,6 @@ def _share(part: int, whole: int) -> float:
 
 def all_texts() -> Sequence[str]:
     """Every text of this file."""
-    texts = [text for table in (PHRASINGS, NEGATED) for some in table.values() for text in some]
+    tables = (PHRASINGS, NEGATED, AFTERWARDS, NEGATED_AFTERWARDS)
+    texts = [text for table in tables for some in table.values() for text in some]
     return [*texts, *(text for text, _ in MIXED)]

@@ -158,11 +158,16 @@ def request(rng: np.random.Generator) -> Example:
         parts.append(finite(pick(phrases.STILL, rng), rng))
         out.wishes.update(dict.fromkeys(HEAD, 0.0) | {k: v for k, v in out.wishes.items() if k in HEAD})
     if "gaze_away" not in (*wanted, *unwanted) and rng.random() < 0.1:
-        looks = rng.random() < 0.6
+        looks = rng.random() < 0.5
         if looks:
             parts.append(finite(pick(phrases.FACING, rng), rng))
         else:
-            parts.append(f"{pick(phrases.NOT_TO, rng)} {pick(phrases.FACING_TOO, rng)}")
+            looking, never = pick(phrases.FACING_TOO, rng), rng.random() < 0.3
+            parts.append(
+                f"{pick(phrases.NEVER, rng)} {third(looking)}"
+                if never
+                else f"{pick(phrases.NOT_TO, rng)} {looking}"
+            )
         out.wishes["gaze_away"] = 0.0 if looks else PLAIN
     if rng.random() < 0.12 or not (parts or unwanted):
         parts.append(foreign(rng))

@@ -39,7 +39,8 @@ BEHAVIOURS: dict[str, Phrases] = {
          "nod to what is said"),
         ("nod|nods", "head nod|head nods", "nod of the head|nods of the head", "approving nod|approving nods",
          "row of nods|rows of nods", "nodding", "nod of agreement|nods of agreement", "head bob|head bobs"),
-        ("the head nods", "the head bobs", "the head goes up and down", "the listener's head dips"),
+        ("the head nods", "the head bobs", "the head goes up and down", "the listener's head dips",
+         "the head is lowered and raised"),
         ("vigorously", "eagerly", "emphatically", "hard"), ("gently", "softly"), ("vigorous", "deep"),
          ("gentle",),
     ),
@@ -55,7 +56,8 @@ BEHAVIOURS: dict[str, Phrases] = {
          "smiling face|smiling faces",
          "smile on the lips|smiles on the lips", "happy face|happy faces", "cheerful look|cheerful looks"),
         ("a smile appears", "the face smiles", "the mouth smiles", "the corners of the mouth go up",
-         "the lips form a smile", "a grin spreads over the face", "the mouth curves upwards"),
+         "the lips form a smile", "a grin spreads over the face", "the mouth curves upwards",
+         "the lips curl up", "the lips are curved upwards", "the mouth corners are raised"),
         ("broadly", "widely", "from ear to ear", "happily"), ("thinly", "shyly", "softly"), ("broad", "wide"),
         ("thin", "shy"),
     ),
@@ -76,6 +78,7 @@ BEHAVIOURS: dict[str, Phrases] = {
          "turn the head left and right", "say no with the head", "disagree by shaking the head",
          "wag the head",
          "swing the head from left to right", "shake the head in disbelief", "shake the head in disagreement",
+         "shake the head to say no", "reply no with the head",
          "deny with the head", "shake the head no"),
         ("shake of the head|shakes of the head", "head shake|head shakes", "shaking head|shaking heads",
          "headshake|headshakes", "shaking of the head"),
@@ -90,7 +93,8 @@ BEHAVIOURS: dict[str, Phrases] = {
          "lean the head towards a shoulder", "slant the head"),
         ("tilt of the head|tilts of the head", "head tilt|head tilts", "tilted head|tilted heads", "tilting",
          "slanted head|slanted heads", "cocked head|cocked heads", "tilt|tilts"),
-        ("the head tilts", "the head leans to one side", "the head is tilted", "the head tips to the side"),
+        ("the head tilts", "the head leans to one side", "the head is tilted", "the head tips to the side",
+         "the head is bent to one side", "the head hangs to the side", "the head is cocked"),
         ("far",), ("gently",), ("deep",), ("gentle",),
     ),
     "frown": Phrases(
@@ -104,7 +108,8 @@ BEHAVIOURS: dict[str, Phrases] = {
          "lowered brow|lowered brows", "wrinkled forehead|wrinkled foreheads", "knitted eyebrows",
          "grim look|grim looks"),
         ("the brows draw together", "the forehead wrinkles", "the eyebrows go down", "the brow furrows",
-         "a frown appears"),
+         "a frown appears", "the brows are pulled together", "the brow is furrowed",
+         "the forehead is wrinkled", "the eyebrows are lowered", "the eyebrows are knitted"),
         ("darkly", "deeply"), ("gently",), ("deep", "dark"), ("light",),
     ),
     "brow_raise": Phrases(
@@ -118,7 +123,8 @@ BEHAVIOURS: dict[str, Phrases] = {
          "eyebrow flash|eyebrow flashes",
          "lifted brow|lifted brows", "eyebrow raise|eyebrow raises", "arched eyebrow|arched eyebrows"),
         ("the eyebrows go up", "the brows rise", "the eyebrows rise", "the brows lift",
-         "the eyebrows jump up"),
+         "the eyebrows jump up", "the eyebrows are raised", "the eyebrows are lifted", "the brows are up",
+         "the brows are arched"),
         ("high",), ("gently",), ("high",), ("gentle",),
     ),
     "surprise": Phrases(
@@ -133,7 +139,7 @@ BEHAVIOURS: dict[str, Phrases] = {
          "surprised expression|surprised expressions", "astonished face|astonished faces",
          "open mouth|open mouths"),
         ("the eyes open wide", "the jaw drops", "the eyes widen", "the mouth falls open",
-         "surprise shows on the face"),
+         "surprise shows on the face", "the eyes are wide open", "the eyes are opened wide"),
         ("hugely", "utterly"), ("gently",), ("huge", "utter"), ("passing",),
     ),
     "gaze_away": Phrases(
@@ -150,7 +156,7 @@ BEHAVIOURS: dict[str, Phrases] = {
          "averted gaze|averted gazes", "wandering eyes", "look aside|looks aside",
          "glance away|glances away"),
         ("the eyes wander", "the gaze wanders", "the eyes turn away", "the eyes look elsewhere",
-         "the gaze drifts away"),
+         "the gaze drifts away", "the eyes are turned away", "the gaze is averted"),
         ("far",), ("briefly",), ("long",), ("brief", "quick"),
     ),
     "blink": Phrases(
@@ -248,8 +254,9 @@ FACING = ("keep looking at the speaker", "look at the speaker", "keep eye contac
 """Eyes do not look away."""
 
 FACING_TOO = ("look at the speaker", "hold eye contact", "maintain eye contact", "watch the speaker",
-              "hold the gaze",
-              "face the speaker", "meet the speaker's eyes")  # fmt: skip
+              "hold the gaze", "face the speaker", "meet the speaker's eyes", "keep looking at the speaker",
+              "keep the eyes on the speaker", "keep facing the speaker", "stay with the eyes on the speaker",
+              "look the speaker in the eye", "keep watching", "return the gaze")  # fmt: skip
 """Not to do so is to look away."""
 
 NOT_TO = ("does not", "doesn't", "do not", "don't", "must not", "should not", "shouldn't", "will not",
@@ -261,7 +268,8 @@ NOT_TO = ("does not", "doesn't", "do not", "don't", "must not", "should not", "s
           "is not supposed to", "has no reason to", "not once", "is not allowed to", "at no time does he",
           "on no account should she", "is unable to")  # fmt: skip
 """Before a verb in its base form."""
-NOT_DOING = ("without", "not", "no", "avoids", "avoid", "refrains from", "stops", "stop", "instead of",
+NOT_DOING = ("without", "without", "without", "not", "no", "avoids", "avoid", "refrains from", "stops",
+             "stop", "instead of",
              "is not", "isn't",
              "quit", "without ever", "never", "rather than", "there is no", "leaves out", "aren't",
              "are not", "no more",

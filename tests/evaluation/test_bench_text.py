@@ -46,7 +46,13 @@ def test_whole_report(data, tmp_path, monkeypatch):
         monkeypatch.delitem(TEXTS, name)
     told = []
     made = bench(
-        data, model=str(data / "model"), steps=1, output=tmp_path / "r.json", progress=told.append, seconds=2
+        data,
+        model=str(data / "model"),
+        steps=1,
+        output=tmp_path / "r.json",
+        progress=told.append,
+        seconds=2,
+        long="causal",
     )
     facts = made.facts
     assert facts == json.loads((tmp_path / "r.json").read_text()) and told[-1].done == told[-1].total
