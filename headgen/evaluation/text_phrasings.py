@@ -12,7 +12,10 @@ from typing import Any
 from headgen.listener.text import TextEncoder, understand
 from headgen.listener.wishes import ATTITUDES, WISHES
 
-__all__ = ["MIXED", "NEGATED", "PHRASINGS", "phrasing_report"]
+__all__ = ["AFTERWARDS", "MIXED", "NEGATED", "NEGATED_AFTERWARDS", "PHRASINGS", "phrasing_report"]
+
+Entry = tuple[str, Mapping[str, float]]
+"""A text, and what it asks for."""
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "warm": (
@@ -245,7 +248,7 @@ NEGATED_AFTERWARDS: dict[str, tuple[str, ...]] = {
 }
 """The same of what is not to be done."""
 
-MIXED: tuple[tuple[str, Mapping[str, float]], ...] = (
+MIXED: tuple[Entry, ...] = (
     ("smiles warmly and nods", {"warm": 0.75, "smile": 0.75, "nod": 0.75}),
     ("a sceptical listener who frowns a lot but never shakes the head", {"sceptical": 0.75, "frown": 1,
      "shake": 0}),
@@ -280,19 +283,14 @@ def phrasing_report(encoder: TextEncoder) -> dict[str, Any]:
         how many there are and are wholly ``right``; ``amounts``: share of amounts of `MIXED` that are right
         to `NEAR`; and ``wrong``: text, expected and understood.
     """
-    groups: dict[str, list[tuple[str, Mapping[str, float]]]] = {
-        "attitudes": [(text, {name: 0.75}) for name in ATTITUDES for text in PHRASINGS[name]],
-        "behaviours": [
-            (text, {name: 0.75}) for name in PHRASINGS if name not in ATTITUDES for text in PHRASINGS[name]
-        ],
-        "negated": [(text, {name: 0.0}) for name, texts in NEGATED.items() for text in texts],
+    groups: dict[str, list[Entry]] = {
+        "attitudes": _asking({name: PHRASINGS[name] for name in ATTITUDES}, 0.75),
+        "behaviours": _asking(
+            {name: texts for name, texts in PHRASINGS.items() if name not in ATTITUDES}, 0.75
+        ),
+        "negated": _asking(NEGATED, 0.0),
         "mixed": list(MIXED),
-        "afterwards": [
-            (text, {name: amount})
-            for table, amount in ((AFTERWARDS, 0.75), (NEGATED_AFTERWARDS, 0.0))
-            for name, texts in table.items()
-            for text in texts
-        ],
+        "afterwards": _asking(AFTERWARDS, 0.75) + _asking(NEGATED_AFTERWARDS, 0.0),
     }
     counts = {name: [0, 0, 0] for name in WISHES}  # understood rightly, understood, expected
     report: dict[str, Any] = {"wrong": []}
@@ -325,6 +323,10 @@ def phrasing_report(encoder: TextEncoder) -> dict[str, Any]:
     report["precision"], report["recall"] = _share(totals[0], totals[1]), _share(totals[0], totals[2])
     report["amounts"] = sum(near) / len(near)
     return report
+
+
+def _asking(table: Mapping[str, Sequence[str]], amount: float) -> list[Entry]:
+    return [(text, {name: amount}) for name, texts in table.items() for text in texts]
 
 
 def _share(part: int, whole: int) -> float:

@@ -40,7 +40,8 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_whole_report(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("long", ["segments", "causal"])
+def test_whole_report(data, tmp_path, monkeypatch, long):
     monkeypatch.setattr(bench_text, "PHRASINGS_TRIED", 1)
     for name in ("surprise", "frown", "gaze_away", "tilt"):
         monkeypatch.delitem(TEXTS, name)
@@ -52,11 +53,11 @@ def test_whole_report(data, tmp_path, monkeypatch):
         output=tmp_path / "r.json",
         progress=told.append,
         seconds=2,
-        long="causal",
+        long=long,
     )
     facts = made.facts
     assert facts == json.loads((tmp_path / "r.json").read_text()) and told[-1].done == told[-1].total
-    assert facts["seconds"] == 1.92 and facts["behaviours"].keys() == TEXTS.keys()
+    assert facts["long"] == long and facts["seconds"] == 1.92 and facts["behaviours"].keys() == TEXTS.keys()
     for name, text in TEXTS.items():
         entry = facts["behaviours"][name]
         assert list(entry["texts"])[0] == text and len(entry["texts"]) == 2
