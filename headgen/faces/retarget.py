@@ -7,7 +7,7 @@ the change of the driver's frontal landmarks, in units of the outer eye distance
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,8 +43,16 @@ FREE_MOUTH, WIDEST_MOUTH = 0.3, 0.5
 _OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photograph's smile had
 LID_GAIN = 1.2
 """Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
+_LIDS = [point for contour, _, _ in mesh.EYES for point in contour]
 _LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
+SAME_FACE, SAME_LIDS, SAME_LIPS = 0.01, 0.03, 0.01
+"""How far two frontal faces are apart that are one, tracked twice: root mean square of their landmarks in
+units of `fit_pose`, lid gap over eye width, gap of the lips.  From twice as far on, it is another person's
+face, or another moment's."""
+_SAME_CORRECTED = np.array([0.5, 0.5, 0.5, 1, 1, 0, 0])
+"""Share of the correction of each of `CONTROLS` that is left for the same face.  Our design: its landmarks
+are put where the driver has them; turned as far as the tracker wants to see it, it would leave them."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,18 @@ def _lid_skin(contour: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np
     return share, apart.argmin(1)
 
 
+def _same_face(source: NDArray, driver: NDArray) -> float:
+    """How surely two frontal faces (478, 3) are the same face at the same moment, 0 to 1."""
+    apart = np.linalg.norm((source - driver)[: mesh.SKIN, :2], axis=1)
+    lips = abs(mesh.opening(source, _INNER_LIPS) - mesh.opening(driver, _INNER_LIPS))
+    lids = max(
+        abs(_openness(source, contour, pairs) - _openness(driver, contour, pairs))
+        for contour, _, pairs in mesh.EYES
+    )
+    distance = max(np.sqrt(np.square(apart).mean()) / SAME_FACE, lids / SAME_LIDS, lips / SAME_LIPS)
+    return float(np.clip(2 - distance, 0, 1))
+
+
 class Retargeter:
     """Carries a driver's motion over to one source.
 
@@ -148,8 +168,14 @@ class Retargeter:
         self._base = self._source if at_rest else self._start(self._source, self._identity)
         self.correction: Correction | None = None
         """What drawn faces need beyond what is asked for, see `headgen.faces.calibrate`."""
+        self.same = 0.0
+        """How surely the source is the driver at the reference frame, as in self-reenactment, 0 to 1; 0 also
+        where the options change what is transferred.  Such a face takes the driver's changes as they are:
+        reading them for another face only adds errors."""
+        if o.region == "all" and o.multiplier == o.eyes == o.lips == 1 and not at_rest:
+            self.same = _same_face(self._source, self._identity)
         moved = [bool(v) for v in (self._turn, self._mouth.any(), self._eyes.any())]
-        self._corrected = np.repeat(moved, [3, 2, 2])
+        self._corrected = np.repeat(moved, [3, 2, 2]) * (1 + self.same * (_SAME_CORRECTED - 1))
         self._lid_skin = {contour[0]: _lid_skin(contour) for contour, _, _ in mesh.EYES}
 
     def _start(self, frontal: NDArray, driver: NDArray) -> NDArray:
@@ -245,8 +271,10 @@ class Retargeter:
         out += eye_change
         opened, wider, left_brow, right_brow = more[3:]
         opened = min(opened, max(0.0, WIDEST_MOUTH - mesh.opening(out, _INNER_LIPS)))
-        out[:, 1] += opened * self._opening + left_brow * self._brows[0] + right_brow * self._brows[1]
-        out[:, 0] += wider * self._width
+        corrected = np.zeros_like(out)
+        corrected[:, 1] = opened * self._opening + left_brow * self._brows[0] + right_brow * self._brows[1]
+        corrected[:, 0] = wider * self._width
+        out += corrected
         if self._eyes.any():
             self._lids(out, driver, lid_gain)
         for contour, iris, _ in mesh.EYES:
@@ -256,6 +284,10 @@ class Retargeter:
             )
             ids = list(iris)
             out[ids] = self._base[ids] + eye_change[ids] * (width / max(their_width, 1e-6))
+        if self.same:
+            told = lip_change + change * (1 - self._mouth[:, None])
+            told[_LIDS, 1] = lid_gain * change[_LIDS, 1]
+            out += self.same * (self._source + told + corrected - out)
         for outer_up, up, low, outer_low in _LIP_COLUMNS:  # lips may not cross
             cross = out[low, 1] - out[up, 1]
             if cross > 0:
@@ -319,9 +351,13 @@ class Retargeter:
         if self.correction is not None:
             more = self.correction(self._wanted(pose)) * self._corrected
         frontal, turned = self._expression(pose.frontal, True, more), self._rotation(pose.rotation)
-        if more[:3].any():
-            turned = head_rotation(head_angles(turned) + more[:3])
         source, reference = self._source_pose, self._reference
         zoom = np.clip((pose.scale / reference.scale) ** self._turn, 1 / _ZOOM_LIMIT, _ZOOM_LIMIT)
         shift = (pose.translation - reference.translation) * (source.scale / reference.scale) * self._turn
-        return mesh.Pose(turned, source.scale * zoom, source.translation + shift, frontal).project(frontal)
+        asked = mesh.Pose(turned, source.scale * zoom, source.translation + shift, frontal)
+        if not more[:3].any():
+            return asked.project(frontal)
+        out = replace(asked, rotation=head_rotation(head_angles(turned) + more[:3])).project(frontal)
+        if self.same:  # however far it is turned, the middle of the face is where the driver's is
+            out[:, :2] += self.same * (asked.project(frontal) - out)[: mesh.SKIN, :2].mean(0)
+        return out

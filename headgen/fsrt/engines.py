@@ -116,7 +116,7 @@ class SmallReenactment:
             return landmarks
         pose = self._retarget.fit(landmarks)
         out = np.array(landmarks, np.float64)
-        out[:, :2] += self._skin(controls_of(pose)) * pose.scale
+        out[:, :2] += (1 - self._retarget.same) * self._skin(controls_of(pose)) * pose.scale
         return out
 
     def _seen(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> list[NDArray[np.float64] | None]:

@@ -197,3 +197,47 @@ def test_a_face_at_rest_leaves_a_shut_mouth_shut_and_opens_it_by_as_much_as_it_o
     assert gap(speaking(rest)) > 0.05
     np.testing.assert_allclose(resting(rest), source, atol=1e-3)
     assert gap(resting(place(spoken(FACE, 0.1)))) == pytest.approx(0.1, abs=0.03)
+
+
+def test_the_drivers_own_face_goes_exactly_where_the_driver_is():
+    """Forehead and bridge too, which of other people's faces stay on the skull."""
+    first, seen = place(FACE, yaw=4, scale=60), FACE.copy()
+    seen[[10, 6, 151, 127]] += [0.03, -0.02, 0.01]
+    now = place(seen, yaw=17, pitch=5, scale=60)
+    own, other = Retargeter(2 * first, first), Retargeter(place(OTHER, yaw=4), first)
+    np.testing.assert_allclose(own(now), 2 * now, atol=0.2)
+    assert own.same == 1 and other.same == 0
+    unseen = place(FACE, yaw=17, pitch=5, scale=60)
+    moved = [np.abs(mover(now) - mover(unseen))[[10, 151, 127]].max() for mover in (own, other)]
+    assert moved[0] > 3 and moved[1] < 0.8
+
+
+def test_the_drivers_own_face_is_known_however_it_was_turned_and_by_degrees():
+    assert Retargeter(place(FACE, yaw=12), place(FACE, yaw=-9)).same == 1
+    shares = [Retargeter(place(FACE * [wider, 1, 1]), place(FACE)).same for wider in np.linspace(1, 1.15, 30)]
+    assert shares == sorted(shares, reverse=True) and shares[0] == 1 and shares[-1] == 0
+    assert any(0.1 < share < 0.9 for share in shares)
+    for another in (lowered_lids(0.6), spoken(FACE, 0.1)):
+        assert Retargeter(place(another), place(FACE)).same == 0
+
+
+@pytest.mark.parametrize("options", [{"lips": 0.5}, {"region": "eyes"}, {"multiplier": 2.0}])
+def test_what_is_to_move_otherwise_moves_otherwise_in_the_drivers_own_face(options):
+    own = Retargeter(place(FACE), place(FACE), RetargetOptions(**options))
+    assert own.same == 0
+    assert np.abs(own(place(spoken(FACE, 0.2), yaw=12)) - place(spoken(FACE, 0.2), yaw=12)).max() > 5
+
+
+def test_the_drivers_own_face_is_turned_half_as_far_and_keeps_its_place():
+    own, other = Retargeter(place(FACE), place(FACE)), Retargeter(place(OTHER), place(FACE))
+    driver, turned, moved = place(FACE, yaw=8), [], []
+    for retarget, face in ((own, FACE), (other, OTHER)):
+        asked = retarget(driver)
+        retarget.correction = lambda state: np.array([6.0, -4.0, 0, 0, 0, 0, 0])
+        further = retarget(driver)
+        by = mesh.fit_pose(asked, face).rotation.T @ mesh.fit_pose(further, face).rotation
+        turned.append(np.degrees(Rotation.from_matrix(by).magnitude()))
+        moved.append(np.abs((further - asked)[: mesh.SKIN, :2].mean(0)).max())
+    assert turned[1] == pytest.approx(np.hypot(6, 4), abs=0.5)
+    assert turned[0] == pytest.approx(turned[1] / 2, abs=0.3)
+    assert moved[0] < 1e-6 < 0.4 < moved[1]
