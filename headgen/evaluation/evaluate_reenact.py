@@ -49,7 +49,7 @@ __all__ = ["Summary", "evaluate_reenact"]
 Protocol = Literal["cross", "self"]
 NO_MODEL = "none"
 WORST = 3
-"""Worst items shown by each of the metrics in `SHOWN_BY`."""
+"""Worst items shown by each of the metrics in `SHOWN_BY`, and faults told in a summary."""
 SHOWN_BY = ("motion_error_expression", "texture_ssim", "akd", "warping_error")
 _MOUTH = MOTION_NAMES.index("mouth_open")
 
@@ -71,7 +71,8 @@ class Summary:
                 if comparison.outcome == outcome:
                     found.setdefault(comparison.other, []).append(comparison.metric)
             lines += [f"{outcome} than {other}: {', '.join(names)}" for other, names in found.items()]
-        return "\n".join(line.replace("alike than", "not told from") for line in lines)
+        lines = [line.replace("alike than", "not told from") for line in lines]
+        return "\n".join([*lines, *(f"wrong: {fault}" for fault in results.faults()[:WORST])])
 
 
 @dataclass

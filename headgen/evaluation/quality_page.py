@@ -15,7 +15,7 @@ from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.evaluate_listen import evaluate_listen
 from headgen.evaluation.evaluate_reenact import evaluate_reenact
 from headgen.evaluation.report_page import ARROWS, LEAST_SHOWN
-from headgen.evaluation.results import Results
+from headgen.evaluation.results import FAULTS, FAULTS_TOLD, Results
 from headgen.listener.engine import Long
 from headgen.media.output import check_output, replacing
 from headgen.progress import ProgressCallback
@@ -109,6 +109,7 @@ def quality(
             parts.append(_Part("Reenacting photographs", REENACTOR, own.results, pictures))
     tables: dict[str, list[str]] = {model: [] for model in MODELS}
     text = ["# How good it is", f"{WRITTEN}; [what the metrics are](evaluation.md). {READ}"]
+    text += [f"## {FAULTS}", *_faults(parts)]
     for old in _pictures(output):
         old.unlink(missing_ok=True)
     for k, part in enumerate(parts):
@@ -124,7 +125,8 @@ def quality(
     if cards is not None:
         for model in MODELS:
             before, after = _divided(_card(cards, model))
-            written = [before, BEGIN, f"## Evaluated\n\n{WRITTEN}. {READ}", *tables[model], END]
+            faults = [f"### {FAULTS}", *_faults([part for part in parts if part.model == model])]
+            written = [before, BEGIN, f"## Evaluated\n\n{WRITTEN}. {READ}", *faults, *tables[model], END]
             _write(_card(cards, model), [*written, after] if after else written)
     return output
 
@@ -170,6 +172,17 @@ def _divided(card: Path) -> tuple[str, str]:
 def _write(path: Path, paragraphs: Sequence[str]) -> None:
     with replacing(path) as part:
         part.write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
+
+
+def _faults(parts: Sequence[_Part]) -> list[str]:
+    """What is wrong in all parts, ranked."""
+    found = [(fault, part) for part in parts for fault in part.results.faults()]
+    found.sort(key=lambda one: -one[0].size)
+    lines = [
+        f"{k}. `{part.model}`, {part.title[0].lower()}{part.title[1:]}: {fault}"
+        for k, (fault, part) in enumerate(found, 1)
+    ]
+    return [FAULTS_TOLD, "\n".join(lines)] if lines else ["Nothing beyond chance."]
 
 
 def _section(results: Results) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headgen.evaluation.bootstrap import Estimate
-from headgen.evaluation.results import Results
+from headgen.evaluation.results import FAULTS, FAULTS_TOLD, Results
 from headgen.media.output import replacing
 
 __all__ = ["beside", "write_page"]
@@ -49,6 +49,7 @@ def write_page(results: Results, path: Path) -> Path:
         f"<h1>{escape(results.title)}</h1>",
         _systems(results),
         _verdicts(results),
+        _faults(results),
         "<h2>Figures</h2><p>Means over items with 95 % intervals (bootstrap over items). Green: the judged "
         "system is better than this one beyond chance; red: worse; grey italics: a baseline has it by "
         "construction.</p>",
@@ -135,6 +136,11 @@ def _verdicts(results: Results) -> str:
         ]  # fmt: skip
         lines.append(f"<li>against <b>{escape(other)}</b>, where it cannot cheat: {'; '.join(words)}.</li>")
     return f"<h2>{escape(results.judged)} against the others</h2><ul>{''.join(lines)}</ul>"
+
+
+def _faults(results: Results) -> str:
+    faults = "".join(f"<li>{escape(str(fault))}</li>" for fault in results.faults())
+    return f"<h2>{FAULTS}</h2><ol>{faults}</ol><p>{FAULTS_TOLD}</p>" if faults else ""
 
 
 def _figures(results: Results) -> str:

@@ -17,9 +17,18 @@ from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstr
 from headgen.evaluation.metric_table import Metric, shortfall
 from headgen.media.output import replacing
 
-__all__ = ["Comparison", "Moving", "Results", "estimated", "plain", "worst_items"]
+__all__ = ["Comparison", "Fault", "Moving", "Results", "estimated", "plain", "worst_items"]
 
 Outcome = Literal["better", "worse", "alike"]
+
+LEAST_FAULT = 0.05
+"""Size from which on a fault is told."""
+FAULTS = "What is wrong, the worst first"
+FAULTS_TOLD = (
+    "Told is what leaves its aim out of its interval, and what is worse beyond chance than a baseline that "
+    "cannot cheat; in brackets what is wanted, and how far off it is, as a share of that."
+)
+_AIMS = {"one": 1.0, "zero": 0.0}
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,29 @@ class Comparison:
     other: str
     outcome: Outcome
     cheated: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where the judged system is wrong beyond chance.
+
+    Attributes:
+        metric: its name.
+        value: of the system.
+        wanted: what it should be at least.
+        of: whose figure that is: a baseline's name, `true`, or `right` for an aim.
+        size: how far off it is, as a share of what is wanted; of 1 where that is 0.
+    """
+
+    metric: str
+    value: float
+    wanted: float
+    of: str
+    size: float
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.metric} {self.value:.3g} ({self.of}: {self.wanted:.3g}; {100 * self.size:.0f} % off)"
 
 
 @dataclass
@@ -96,6 +128,35 @@ class Results:
                 found.append(Comparison(name, other, outcome, self.metrics[name].cheats.get(other, "")))
         return found
 
+    def faults(self) -> list[Fault]:
+        """What is wrong with the judged system beyond chance, the worst first.
+
+        Our design: wrong is what leaves its aim out of its interval (1, 0, or the true videos' figure), and
+        what is worse than a baseline that cannot cheat. Unlike units become comparable as shares of what is
+        wanted.
+
+        Returns:
+            one for each metric, the largest.
+        """
+        found: dict[str, Fault] = {}
+
+        def note(metric: str, value: float, wanted: float, of: str, apart: float) -> None:
+            size = apart / (abs(wanted) or 1.0)
+            if size >= LEAST_FAULT and (metric not in found or found[metric].size < size):
+                found[metric] = Fault(metric, value, wanted, of, size)
+
+        own = self.estimates[self.judged]
+        for name, metric in self.metrics.items():
+            aim = self.truth.get(name) if metric.better == "truth" else _AIMS.get(metric.better)
+            if name in own and aim is not None and not own[name].low <= aim <= own[name].high:
+                value = own[name].value
+                note(name, value, aim, "true" if metric.better == "truth" else "right", abs(value - aim))
+        for c in self.comparisons():
+            if c.outcome == "worse" and not c.cheated and c.other in self.baselines:
+                apart = self.shortfalls[c.other][c.metric].value
+                note(c.metric, own[c.metric].value, self.estimates[c.other][c.metric].value, c.other, apart)
+        return sorted(found.values(), key=lambda fault: -fault.size)
+
     def plain(self) -> dict[str, Any]:
         """All figures as JSON holds them."""
         return plain(
@@ -112,6 +173,7 @@ class Results:
                 "estimates": self.estimates,
                 "shortfalls": self.shortfalls,
                 "comparisons": [vars(c) for c in self.comparisons()],
+                "faults": [vars(fault) for fault in self.faults()],
                 "items": self.items,
                 "values": self.values,
             }

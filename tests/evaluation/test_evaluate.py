@@ -17,12 +17,13 @@ from headgen.cli import COMMANDS, _parse
 from headgen.errors import InputError
 from headgen.evaluation import quality_page
 from headgen.evaluation.baselines import LandmarkWarp, mirror, nearest_neighbour, random_motion, still
+from headgen.evaluation.bootstrap import Estimate
 from headgen.evaluation.conversations import read_conversations, with_sound
 from headgen.evaluation.evaluate_listen import at_rate, evaluate_listen
 from headgen.evaluation.evaluate_reenact import Summary, evaluate_reenact
 from headgen.evaluation.metric_table import LISTEN_METRICS, REENACT_METRICS, shortfall
 from headgen.evaluation.outputs import REENACT_NAMINGS, find_outputs, named_folders
-from headgen.evaluation.quality_page import _section
+from headgen.evaluation.quality_page import _faults, _Part, _section
 from headgen.evaluation.results import Moving, Results, estimated, worst_items
 from headgen.faces.tracker import MediaPipeTracker
 from headgen.media import VideoReader, VideoWriter, probe
@@ -71,6 +72,36 @@ def test_only_what_is_beyond_chance_counts(results):
     assert found["texture_ssim", "static"].cheated
     assert ("texture_ssim", "other") not in found
     assert results.shortfalls["static"]["motion_error"].value == pytest.approx(-0.3)
+
+
+def test_what_is_wrong_is_told_the_worst_first_and_only_beyond_chance():
+    rng = np.random.default_rng(0)
+    noise = lambda: rng.normal(0, 0.01, 30)  # noqa: E731
+    names = ("gain_yaw", "gain_gaze", "gain_mouth_open", "akd", "jitter", "texture_ssim", "lip_offset")
+    table = {name: REENACT_METRICS[name] for name in names} | {
+        "nods_per_minute": LISTEN_METRICS["nods_per_minute"]
+    }
+    own = {
+        "gain_yaw": 0.6 + noise(), "gain_gaze": 0.98 + noise(), "gain_mouth_open": 1 + 40 * noise(),
+        "akd": 0.5 + noise(), "jitter": 1.2 + noise(), "texture_ssim": 0.5 + noise(),
+        "lip_offset": 0.3 + noise(), "nods_per_minute": 6 + noise(),
+    }  # fmt: skip
+    theirs = {
+        "static": {"akd": 0.9 + noise(), "jitter": 0.1 + noise(), "texture_ssim": 1 + noise()},
+        "landmark warp": {"akd": 0.4 + noise(), "jitter": 1.2 + noise(), "texture_ssim": 0.9 + noise()},
+    }
+    values = {"ours": own, **theirs}
+    estimates, shortfalls = estimated(values, table, "ours", seed=0)
+    results = Results(
+        "", {}, table, dict.fromkeys(values, ""), tuple(theirs), [""] * 30, values, estimates, shortfalls,
+        {"nods_per_minute": 8.0},
+    )  # fmt: skip
+    faults = results.faults()
+    assert [fault.metric for fault in faults] == ["gain_yaw", "lip_offset", "nods_per_minute", "akd"]
+    assert [fault.size for fault in faults] == pytest.approx([0.4, 0.3, 0.25, 0.25], abs=0.02)
+    assert [fault.of for fault in faults] == ["right", "right", "true", "landmark warp"]
+    assert str(faults[3]).startswith("akd 0.5 (landmark warp: 0.")
+    assert str(faults[0]).endswith("(right: 1; 40 % off)")
 
 
 def test_results_can_be_read_by_programs(results, tmp_path):
@@ -319,6 +350,21 @@ def test_a_page_says_where_baselines_cannot_cheat(results):
     rows = table.splitlines()
     assert rows[0] == "| metric | ours | static | other |"
     assert rows[3].startswith("| texture_ssim ↑ | 0.") and "| (1 [1, 1]) |" in rows[3]
+
+
+def test_a_page_ranks_the_faults_of_all_its_parts(results):
+    about = {
+        "truth": {"sid_pose": 4.0},
+        "metrics": {"sid_pose": LISTEN_METRICS["sid_pose"]},
+        "shortfalls": {},
+    }
+    parts = []
+    for name, v in (("Good", 4.0), ("Poor", 3.0), ("Bad", 1.0)):
+        estimates = {"ours": {"sid_pose": Estimate(v, v - 0.1, v + 0.1)}}
+        parts.append(_Part(name, name, replace(results, estimates=estimates, **about), False))
+    told = _faults(parts)[1].splitlines()
+    assert [line.split(":")[0] for line in told] == ["1. `Bad`, bad", "2. `Poor`, poor"]
+    assert told[0].endswith("bad: sid_pose 1 (true: 4; 75 % off)")
 
 
 def test_a_page_and_cards_are_written_and_written_anew(results, monkeypatch, tmp_path):
