@@ -30,6 +30,7 @@ from rich.table import Table
 from headgen import hub
 from headgen.errors import InputError
 from headgen.evaluation.bench_reenact import repeat
+from headgen.evaluation.listener_speed import SIZES as PICTURES
 from headgen.evaluation.listener_speed import speed
 from headgen.evaluation.listener_systems import HeldOut, Listeners
 from headgen.evaluation.printed import printed
@@ -141,6 +142,7 @@ def bench(
     tasks: dict[str, tuple[Callable[[], Any], float]] = {}
     with tempfile.TemporaryDirectory() as passing, MediaPipeTracker() as tracker:
         folder = Path(passing)
+        read_portrait(Path(source), tracker, min(PICTURES))  # too small a face is told now, not in minutes
         tasks |= _stages(Path(source), Path(driving), tracker, folder)
         tasks |= _scaling(Path(source), Path(driving), tracker, device)
         tasks |= _listening(where, seed)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 
+import cv2
+import numpy as np
 import pytest
+import skimage.data
 
 from headgen.errors import InputError
-from headgen.evaluation.bench_all import START_UPS, _figure, _measured, compare
+from headgen.evaluation import bench_all
+from headgen.evaluation.bench_all import START_UPS, _figure, _measured, bench, compare
+from headgen.media import write_image
 
 
 def written(path, machine="this one", **figures):
@@ -60,3 +65,13 @@ def test_a_process_is_measured_from_its_start():
     assert _measured(START_UPS["import headgen"], [])[1] < 60
     with pytest.raises(InputError, match="ZeroDivisionError"):
         _measured("1 / 0", [])
+
+
+def test_too_small_a_face_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    small = np.full((1024, 1024, 3), 90, np.uint8)
+    small[400:560, 400:560] = cv2.resize(skimage.data.astronaut(), (160, 160), interpolation=cv2.INTER_AREA)
+    write_image(tmp_path / "far.png", small)
+    monkeypatch.setattr(bench_all, "_stages", lambda *_: pytest.fail("measured before the photograph"))
+    with pytest.raises(InputError, match=r"far.png: .*face"):
+        bench(tmp_path / "far.png", tmp_path / "driver.mp4", output=tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
