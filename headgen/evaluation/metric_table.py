@@ -16,10 +16,13 @@ import numpy as np
 
 from headgen.evaluation.motion_metrics import FIGURES
 
-__all__ = ["LISTEN_METRICS", "REENACT_METRICS", "Aim", "Metric", "shortfall"]
+__all__ = ["AIMS", "LISTEN_METRICS", "REENACT_METRICS", "Aim", "Metric", "shortfall"]
 
 Aim = Literal["lower", "higher", "one", "zero", "truth"]
 """What is better: less, more, nearer to 1, nearer to 0, or nearer to the true videos' own figure."""
+
+AIMS: Mapping[str, float] = {"one": 1.0, "zero": 0.0}
+"""What a figure should be, by what is better; for ``truth`` it is the true videos' own."""
 
 _HERE = "headgen.evaluation."
 
@@ -71,8 +74,7 @@ def shortfall(better: Aim, values: np.ndarray, truth: np.ndarray | float = np.na
         return values
     if better == "higher":
         return -values
-    aim = {"one": 1.0, "zero": 0.0}.get(better, truth)
-    return np.abs(values - aim)
+    return np.abs(values - AIMS.get(better, truth))
 
 
 _STILL = {"static": "nothing moves in a still picture"}

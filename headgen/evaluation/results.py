@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headgen.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_interval
-from headgen.evaluation.metric_table import Metric, shortfall
+from headgen.evaluation.metric_table import AIMS, Metric, shortfall
 from headgen.media.output import replacing
 
 __all__ = ["Comparison", "Fault", "Moving", "Results", "estimated", "plain", "worst_items"]
@@ -28,7 +28,6 @@ FAULTS_TOLD = (
     "Told is what leaves its aim out of its interval, and what is worse beyond chance than a baseline that "
     "cannot cheat; in brackets what is wanted, and how far off it is, as a share of that."
 )
-_AIMS = {"one": 1.0, "zero": 0.0}
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class Results:
 
         own = self.estimates[self.judged]
         for name, metric in self.metrics.items():
-            aim = self.truth.get(name) if metric.better == "truth" else _AIMS.get(metric.better)
+            aim = self.truth.get(name) if metric.better == "truth" else AIMS.get(metric.better)
             if name in own and aim is not None and not own[name].low <= aim <= own[name].high:
                 value = own[name].value
                 note(name, value, aim, "true" if metric.better == "truth" else "right", abs(value - aim))

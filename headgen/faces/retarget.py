@@ -43,7 +43,7 @@ FREE_MOUTH, WIDEST_MOUTH = 0.3, 0.5
 _OWN_FADES = 0.4  # opening at which nothing is left of the gap that the photograph's smile had
 LID_GAIN = 1.2
 """Strength with which lids close: drawn lids were tracked less closed than they were asked for."""
-_LIDS = [point for contour, _, _ in mesh.EYES for point in contour]
+_LIDS = [*mesh.EYE_RIGHT, *mesh.EYE_LEFT]
 _LID_REACH = 0.08  # outer-eye distances from the lids' edges over which skin goes with them
 _ZOOM_LIMIT = 1.25  # how far the head may come closer or go away
 SAME_FACE, SAME_LIDS, SAME_LIPS = 0.01, 0.03, 0.01

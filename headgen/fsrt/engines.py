@@ -112,11 +112,12 @@ class SmallReenactment:
 
     def _shifted(self, landmarks: NDArray) -> NDArray[np.float64]:
         """Where to put the skin of a face (478, 3) so that it is seen nearer to where the face is."""
-        if self._skin is None:
+        share = 1 - self._retarget.same
+        if self._skin is None or not share:
             return landmarks
         pose = self._retarget.fit(landmarks)
         out = np.array(landmarks, np.float64)
-        out[:, :2] += (1 - self._retarget.same) * self._skin(controls_of(pose)) * pose.scale
+        out[:, :2] += share * self._skin(controls_of(pose)) * pose.scale
         return out
 
     def _seen(self, tracker: FaceTracker, targets: Sequence[NDArray]) -> list[NDArray[np.float64] | None]:
